@@ -1,0 +1,1 @@
+"""Folds chunk results into totals, audit log, status and metrics; reconciles."""

@@ -1,0 +1,1 @@
+"""The front door: HTTP API, intake topic, outbox relay."""

@@ -1,0 +1,1 @@
+"""Validates chunks, loads rows and rejections."""

@@ -1,0 +1,1 @@
+"""The built-in kinds of record, plug-ins like anybody else's."""

@@ -1,0 +1,1 @@
+"""The kernel that the four services share."""

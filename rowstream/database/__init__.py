@@ -1,0 +1,1 @@
+"""Tables, roles, migrations, COPY."""

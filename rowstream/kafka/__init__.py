@@ -1,0 +1,1 @@
+"""The Kafka client: consumer loop, producer, topics, dead letters."""

@@ -1,0 +1,1 @@
+"""The typed messages between the services, and their encoding."""

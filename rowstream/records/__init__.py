@@ -1,0 +1,1 @@
+"""The SDK that a record type is written with."""

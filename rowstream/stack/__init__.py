@@ -1,0 +1,1 @@
+"""The embedded broker, database and object store, and a whole system of them."""

@@ -1,0 +1,1 @@
+"""The object store: the interface and S3."""

@@ -1,0 +1,1 @@
+"""Streams one stored file into chunks of records."""
