@@ -1,0 +1,78 @@
+"""Connections to Postgres: one pool a process, each connection acting as its service's role.
+
+The role is set when the connection starts (`options=-c role=...`), so a service can do no more than its grants say,
+even where one login may act as several. Cut networks are noticed by keep-alives instead of after hours (libpq's
+defaults), and every session names its service, which is how a stalled one is recognised and ended.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+import sqlalchemy
+from sqlalchemy import Connection, Engine, text
+
+from rowstream.errors import Fatal, Retryable
+
+GATEWAY_ROLE = "rowstream_gateway"
+KEYS_ROLE = "rowstream_keys"
+RELAY_ROLE = "rowstream_relay"
+SPLITTER_ROLE = "rowstream_splitter"
+PROCESSOR_ROLE = "rowstream_processor"
+AUDITOR_ROLE = "rowstream_auditor"
+
+_CONNECT = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+def make_engine(url: str, *, role: str | None = None, service: str, pool_size: int = 4) -> Engine:
+    """A pool of connections to `url` (a `postgresql://` address) that act as `role`.
+
+    Raises:
+        Fatal: the address cannot be read.
+    """
+    try:
+        parsed = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+    except sqlalchemy.exc.ArgumentError as error:
+        raise Fatal("ROWSTREAM_DATABASE__URL is not an address such as postgresql://user@host:5432/name") from error
+    options = "-c timezone=UTC" + (f" -c role={role}" if role else "")
+    return sqlalchemy.create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        connect_args={**_CONNECT, "options": options, "application_name": f"rowstream-{service}"},
+    )
+
+
+def act_for(connection: Connection, organization_id: UUID) -> None:
+    """Let the rest of this transaction see the rows of one organization (row-level security)."""
+    connection.execute(text("SELECT set_config('rowstream.organization_id', :id, true)"), {"id": str(organization_id)})
+
+
+def driver(connection: Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection under a SQLAlchemy one, for COPY and NOTIFY; the transaction is shared."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+@contextmanager
+def retryable_errors() -> Iterator[None]:
+    """Turn what the driver says when the database is away into `Retryable`; all else passes as it is."""
+    try:
+        yield
+    except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError, psycopg.OperationalError) as error:
+        raise Retryable(f"the database does not answer: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text: the part without SQL and parameters, which may hold cells."""
+    cause = getattr(error, "orig", None) or error
+    return str(cause).strip().partition("\n")[0]

@@ -1,0 +1,45 @@
+"""Health of a service: alive, ready, and if not, what it waits for.
+
+A service names what must be there (`expect`) and says when it is (`ok`) or is not (`waiting`). Liveness is that the
+main loop came round lately: `beat` is called at each turn, and a loop that is stuck for `stuck_after` seconds is dead.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Health:
+    """What a service waits for; safe to use from every thread."""
+
+    def __init__(self, *expected: str, stuck_after: float = 120.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, str] = dict.fromkeys(expected, "not there yet")
+        self._clock = clock
+        self._stuck_after = stuck_after
+        self._last_beat = clock()
+
+    def ok(self, what: str) -> None:
+        """`what` is there."""
+        with self._lock:
+            self._waiting.pop(what, None)
+
+    def waiting(self, what: str, why: str) -> None:
+        """`what` is not there (any more), and why."""
+        with self._lock:
+            self._waiting[what] = why
+
+    def beat(self) -> None:
+        """The main loop came round."""
+        self._last_beat = self._clock()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the main loop came round lately."""
+        return self._clock() - self._last_beat < self._stuck_after
+
+    @property
+    def waiting_for(self) -> list[str]:
+        """What is not there, with the reason; empty when the service is ready."""
+        with self._lock:
+            return [f"{what}: {why}" for what, why in sorted(self._waiting.items())]

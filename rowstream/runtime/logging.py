@@ -1,0 +1,58 @@
+"""Logs as JSON lines on stderr, with the service, the upload and the correlation id; never a cell of a record."""
+
+import logging
+import sys
+from contextlib import AbstractContextManager
+from typing import Any
+
+import structlog
+
+Logger = structlog.stdlib.BoundLogger
+
+_NOISY = ("botocore", "boto3", "urllib3", "httpx", "httpcore", "uvicorn.access", "aiokafka", "faust", "mode", "alembic")
+
+
+def configure_logging(service: str, level: str = "info") -> None:
+    """Send all logs of this process, the libraries' too, to stderr as one JSON object a line."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+
+    def name_service(_: Any, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        return {"service": service, **event}
+
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            name_service,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> Logger:
+    """A logger; give it an event's name and facts: `log.info("chunk sent", upload_id=..., lane=...)`."""
+    logger: Logger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def log_context(**facts: object) -> AbstractContextManager[None]:
+    """Add facts (upload_id, correlation_id, ...) to every line logged inside the `with`, in this thread or task."""
+    return structlog.contextvars.bound_contextvars(**facts)

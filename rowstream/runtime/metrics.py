@@ -1,0 +1,52 @@
+"""The one list of all metrics; the reference in the docs is made from it.
+
+Labels stay bounded: a service, a record type, an error code; never an upload, an organization or a record.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECORDS_PROCESSED = Counter(
+    "batch_upload_records_processed_total", "Records that got their outcome, as folded by the auditor.", ["record_type"]
+)
+RECORDS_FAILED = Counter(
+    "batch_upload_records_failed_total",
+    "Records rejected, by error code, as folded by the auditor.",
+    ["record_type", "code"],
+)
+PROCESSING_DURATION = Histogram(
+    "batch_upload_processing_duration_seconds",
+    "From acceptance to the end of an upload, by the database's clock.",
+    ["record_type", "status"],
+    buckets=(0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200),
+)
+CHUNK_SIZE = Gauge("batch_upload_chunk_size", "Records in the chunk cut last.", ["record_type"])
+UPLOADS_ACCEPTED = Counter("rowstream_uploads_accepted_total", "Uploads accepted, by way in.", ["source_type"])
+UPLOADS_FINISHED = Counter("rowstream_uploads_finished_total", "Uploads that reached an end, by status.", ["status"])
+REQUESTS = Counter("rowstream_http_requests_total", "Answers of the API.", ["method", "route", "status"])
+REQUEST_DURATION = Histogram(
+    "rowstream_http_request_duration_seconds", "Time to answer a request.", ["method", "route"]
+)
+CONSUMER_LAG = Gauge("rowstream_consumer_lag", "Messages not yet taken by this consumer.", ["topic"])
+MESSAGES_CONSUMED = Counter("rowstream_messages_consumed_total", "Messages taken from a topic.", ["topic"])
+MESSAGES_PRODUCED = Counter("rowstream_messages_produced_total", "Messages acknowledged by the broker.", ["topic"])
+PRODUCE_FAILURES = Counter("rowstream_produce_failures_total", "Messages that the broker did not take.", ["topic"])
+DEAD_LETTERS = Counter("rowstream_dead_letters_total", "Messages put aside as unreadable.", ["topic"])
+OUTBOX_AGE = Gauge("rowstream_outbox_oldest_seconds", "Age of the oldest message that is stored and not yet published.")
+OUTBOX_PUBLISHED = Counter("rowstream_outbox_published_total", "Messages published from the outbox.", ["topic"])
+RECORDS_SPLIT = Counter("rowstream_splitter_records_total", "Records cut into chunks.", ["record_type"])
+BYTES_READ = Counter("rowstream_splitter_bytes_read_total", "Bytes read from the object store.")
+BLOCKS_READ = Counter("rowstream_splitter_blocks_total", "Blocks of a file, by the reader that took them.", ["reader"])
+CHUNKS_SENT = Counter("rowstream_splitter_chunks_sent_total", "Chunks sent, by reason.", ["reason"])
+LEASES_HELD = Gauge("rowstream_splitter_leases", "Uploads that this splitter is splitting.")
+CHUNKS_SETTLED = Counter(
+    "rowstream_processor_chunks_total", "Chunks taken, by what became of them.", ["record_type", "outcome"]
+)
+BATCH_STAGE_DURATION = Counter(
+    "rowstream_processor_stage_seconds_total", "Seconds spent in each stage of a batch.", ["stage"]
+)
+COLLISIONS = Counter("rowstream_processor_collisions_total", "Batches loaded through staging since a key was there.")
+CHUNK_FAILURES = Counter(
+    "rowstream_processor_chunk_failures_total", "Chunks that could not be processed, by reason.", ["reason"]
+)
+REPAIRS = Counter("rowstream_reconciler_repairs_total", "What the reconciler mended, by kind.", ["kind"])
+STUCK_UPLOADS = Gauge("rowstream_stuck_uploads", "Uploads that nobody is moving though somebody should.")

@@ -1,0 +1,93 @@
+"""One typed tree of settings, read from the environment (`ROWSTREAM_*`), the same names for every service.
+
+A service adds a slice of its own to `ServiceSettings` (its `settings.py`). A nested setting's variable has a double
+underscore between the levels: `ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
+"""
+
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rowstream.errors import Fatal
+
+S = TypeVar("S", bound="ServiceSettings")
+
+
+class KafkaSettings(BaseModel):
+    """How to reach the broker and how to share the work of a consumer group."""
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Brokers to begin with: host:port, host:port")
+    group_protocol: Literal["classic", "consumer"] = Field(
+        "classic", description="consumer: the newer protocol (KIP-848), where the brokers have it"
+    )
+    session_timeout_ms: int = Field(
+        6_000, ge=1_000, description="Milliseconds without a heartbeat after which a member's partitions go to others"
+    )
+    delivery_timeout_ms: int = Field(10_000, ge=1_000, description="Milliseconds after which a send has failed")
+    max_message_bytes: int = Field(1_000_000, ge=100_000, description="Largest message, in bytes")
+
+
+class DatabaseSettings(BaseModel):
+    """How to reach Postgres (15 and later)."""
+
+    url: SecretStr = Field(
+        SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
+        description="postgresql://user:password@host:port/name",
+    )
+    pool_size: int = Field(4, ge=1, le=100, description="Connections a process keeps open")
+
+
+class StorageSettings(BaseModel):
+    """How to reach the object store."""
+
+    endpoint_url: str | None = Field(None, description="Address of an S3 server that is not AWS; empty for AWS")
+    region: str = Field("us-east-1", description="Region of the bucket")
+    access_key_id: str | None = Field(None, description="Empty: the machine's own identity (IAM role, profile)")
+    secret_access_key: SecretStr | None = Field(None, description="Goes with the access key id")
+    bucket: str = Field("rowstream", description="The bucket that uploads are stored in")
+
+
+class HttpSettings(BaseModel):
+    """Where a service answers: the gateway its API, the others /healthz, /readyz and /metrics."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; loopback unless said otherwise")
+    port: int = Field(0, ge=0, le=65_535, description="Port to listen on; 0 takes a free one")
+
+
+class LogSettings(BaseModel):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service has; each adds its own slice."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROWSTREAM_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    storage: StorageSettings = StorageSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """The settings in the environment.
+
+        Raises:
+            Fatal: a value is wrong; names its variable and says what is.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            faults = (f"{variable_name(fault['loc'])}: {fault['msg']}" for fault in error.errors())
+            raise Fatal("; ".join(faults)) from None
+
+
+def variable_name(path: tuple[int | str, ...]) -> str:
+    """The environment variable of a place in the tree: ("kafka", "x") -> ROWSTREAM_KAFKA__X."""
+    return "ROWSTREAM_" + "__".join(str(part).upper() for part in path)
