@@ -1,1 +1,6 @@
-"""The SDK that a record type is written with."""
+"""The SDK that a record type is written with: a declaration, and the codes of what can be wrong with a record."""
+
+from rowstream.records.errors import ERROR_CODES, CellError, ErrorCode
+from rowstream.records.record_type import BusinessRule, Derived, RecordType, Sampler
+
+__all__ = ["ERROR_CODES", "BusinessRule", "CellError", "Derived", "ErrorCode", "RecordType", "Sampler"]

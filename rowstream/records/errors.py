@@ -1,0 +1,88 @@
+"""Error codes as data: what each means and what it causes. Documentation and services read the same list."""
+
+from dataclasses import dataclass
+from typing import Final
+
+VALUE_CAP: Final = 256
+"""Characters of a cell that are kept beside an error; the whole cell is in the record's original text."""
+
+_REJECTED: Final = "the record is rejected, no retry"
+_FILE: Final = "the upload fails before any chunk; the message names what was found and what was expected"
+
+
+@dataclass(frozen=True)
+class ErrorCode:
+    """One code of the list.
+
+    Attributes:
+        code: As stored and shown, such as `VAL_001`. One that ends in `_*` stands for a family.
+        meaning: What is wrong, in a few words.
+        effect: What rowstream does about it.
+    """
+
+    code: str
+    meaning: str
+    effect: str
+
+
+@dataclass(frozen=True)
+class CellError:
+    """One fault of one record.
+
+    Attributes:
+        field: The column's name; several, joined by a comma and a space, where the fault concerns them together.
+        code: One of `ERROR_CODES`, or a record type's own `VAL_` or `BIZ_` code.
+        message: For people: the rule, and what was found.
+        value: The cell's text as it came, at most `VALUE_CAP` characters; None where there was none.
+    """
+
+    field: str
+    code: str
+    message: str
+    value: str | None
+
+
+ERROR_CODES: Final[tuple[ErrorCode, ...]] = (
+    ErrorCode("FMT_001", "the file is empty", _FILE),
+    ErrorCode("FMT_002", "the file is not text", _FILE),
+    ErrorCode("FMT_003", "a required column is missing", _FILE),
+    ErrorCode("FMT_004", "a column is repeated", _FILE),
+    ErrorCode("FMT_005", "too many columns, or the header is too long", _FILE),
+    ErrorCode("VAL_001", "required cells are missing", _REJECTED),
+    ErrorCode("VAL_002", "not a date or time in the form asked for", _REJECTED),
+    ErrorCode("VAL_003", "not an e-mail address", _REJECTED),
+    ErrorCode("VAL_004", "not an allowed value", _REJECTED),
+    ErrorCode("VAL_005", "not an integer", _REJECTED),
+    ErrorCode("VAL_006", "the wrong number of cells", _REJECTED),
+    ErrorCode("VAL_007", "bytes that are not UTF-8, or a NUL", _REJECTED),
+    ErrorCode("VAL_008", "a quote that is not closed", _REJECTED),
+    ErrorCode("VAL_009", "a cell or record that is too large", _REJECTED),
+    ErrorCode("VAL_010", "not a number", _REJECTED),
+    ErrorCode("VAL_011", "outside the allowed range or length", _REJECTED),
+    ErrorCode("VAL_012", "does not match the pattern", _REJECTED),
+    ErrorCode("BIZ_*", "a business rule; judged only for records without a VAL error", _REJECTED),
+    ErrorCode(
+        "DUP_001",
+        "the key is already loaded, or earlier in this file; judged only for records without any other error",
+        "the record is rejected, the first one named",
+    ),
+    ErrorCode("DB_001", "the database refused this record alone", "the record is rejected"),
+    ErrorCode(
+        "DB_*",
+        "the database",
+        "the chunk is tried 3 times with backoff; a record that alone makes the database refuse is found by bisection; "
+        "while the database is down consumption pauses and no try is used up",
+    ),
+    ErrorCode("S3_*", "the object store", "the upload is tried 5 times with backoff, then failed"),
+    ErrorCode(
+        "UNK_*",
+        "anything else",
+        "the chunk is unprocessed, the upload failed once its other chunks are done; a person may redrive",
+    ),
+)
+"""Every code that rowstream itself gives, in the order of the documentation."""
+
+
+def capped(value: str, limit: int = VALUE_CAP) -> str:
+    """The text, or its first `limit` characters and an ellipsis (which counts): rejections stay small."""
+    return value if len(value) <= limit else value[: limit - 1] + "…"

@@ -1,0 +1,113 @@
+"""What a plug-in states about its kind of record, checked when it is stated."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import dataframely as dy
+import numpy as np
+import polars as pl
+
+from rowstream.records import declaration
+from rowstream.records.headers import spelling
+
+Sampler = Callable[[np.ndarray, np.random.Generator], pl.DataFrame]
+"""Makes realistic text cells: (numbers, generator) to one String column for each column of the type.
+
+Numbers are int64, unique in the file and below 2**40. Different numbers must give different keys, and every record must
+be valid; the same arguments must give the same cells. An empty text or null is a missing cell.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusinessRule:
+    """A rule over several columns, judged only for records whose cells are valid one by one.
+
+    Attributes:
+        code: `BIZ_` and a number or name; one code a rule.
+        message: For people: what the rule asks for.
+        fields: The columns that the rule looks at.
+        violated: Over the typed columns; true where the record breaks the rule, null counts as not violated.
+        breaks: Cells, by column, that break the rule whatever the other cells say; sample files are planted with them.
+    """
+
+    code: str
+    message: str
+    fields: tuple[str, ...]
+    violated: pl.Expr
+    breaks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """A further column of the table, computed from the typed columns of an accepted record.
+
+    Attributes:
+        column: Its type; it may be null where the value may be.
+        value: Over the typed columns.
+    """
+
+    column: dy.Column
+    value: pl.Expr
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordType:
+    """A kind of record: its columns and their rules, its key, its table.
+
+    Attributes:
+        name: snake_case; what an upload says it holds.
+        version: Rises with every change of the declaration.
+        title: For people.
+        table: snake_case; the Postgres table.
+        schema: A dataframely schema: the columns in their order, their types and rules. A column that is not nullable
+            is required. Rules over several columns are business rules; uniqueness is the key's matter.
+        key: The columns that together name a record within an organization.
+        spellings: Further spellings of a header, by column. Case, outer white space, spaces, hyphens and underscores
+            never matter.
+        missing: Cell texts that mean "missing" beside white space, such as `NA`.
+        rules: Judged for records without any other fault.
+        derived: Further columns of the table, by name.
+        on_duplicate: What a record means whose key was seen before. Only `reject` for now.
+        announce: Whether each accepted record is announced.
+        sample: Makes realistic cells; without it they are made from the schema.
+
+    Raises:
+        Fatal: The declaration contradicts itself; the message names the type and the way out.
+    """
+
+    name: str
+    version: int
+    title: str
+    table: str
+    schema: type[dy.Schema]
+    key: tuple[str, ...]
+    spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
+    rules: tuple[BusinessRule, ...] = ()
+    derived: Mapping[str, Derived] = field(default_factory=dict)
+    on_duplicate: Literal["reject", "replace", "review"] = "reject"
+    announce: bool = False
+    sample: Sampler | None = None
+
+    def __post_init__(self) -> None:
+        declaration.check(self)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a file, in the schema's order; derived ones are not among them."""
+        return tuple(self.schema.column_names())
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """The columns that no record may leave empty, in the schema's order."""
+        return tuple(name for name, column in self.schema.columns().items() if not column.nullable)
+
+    @cached_property
+    def _columns_by_spelling(self) -> Mapping[str, str]:
+        return {spelling(text): name for name in self.columns for text in (name, *self.spellings.get(name, ()))}
+
+    def column_of(self, header: str) -> str | None:
+        """The column that a header means, or None if it means none of this type's."""
+        return self._columns_by_spelling.get(spelling(header))

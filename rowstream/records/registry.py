@@ -1,0 +1,78 @@
+"""Which record types are installed: those that packages offer at the entry point group `rowstream.record_types`."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Final
+
+from rowstream.errors import Fatal, Poison
+from rowstream.records.record_type import RecordType
+
+GROUP: Final = "rowstream.record_types"
+
+
+class UnknownRecordType(Poison):
+    """Nothing installed has this name."""
+
+
+@cache
+def record_types() -> Mapping[str, RecordType]:
+    """Every installed record type by name, sorted; found once a process.
+
+    Raises:
+        Fatal: A plug-in cannot be loaded, is no record type, or takes a name or table that another one has.
+    """
+    return load(entry_points(group=GROUP))
+
+
+def find(name: str) -> RecordType:
+    """The installed record type of this name.
+
+    Raises:
+        UnknownRecordType: There is none; the message names those that there are.
+        Fatal: As `record_types`.
+    """
+    known = record_types()
+    if name not in known:
+        raise UnknownRecordType(
+            f"unknown record type {name!r}; installed are: {', '.join(known) or 'none'}. "
+            "Choose one of them, or install the package that has it"
+        )
+    return known[name]
+
+
+def load(points: Iterable[EntryPoint]) -> Mapping[str, RecordType]:
+    """The record types behind entry points; raises as `record_types` does."""
+    found: dict[str, tuple[RecordType, str]] = {}
+    tables: dict[str, str] = {}
+    for point in points:
+        package = point.dist.name if point.dist else "an unknown package"
+        record_type = _load_one(point, package)
+        if record_type.name in found:
+            other = found[record_type.name][1]
+            raise Fatal(f"two record types are named {record_type.name!r}, by {other} and {package}; uninstall one")
+        if other_name := tables.get(record_type.table):
+            raise Fatal(
+                f"the record types {other_name!r} and {record_type.name!r} (of {package}) both want the table "
+                f"{record_type.table!r}; rename one of the tables"
+            )
+        found[record_type.name] = (record_type, package)
+        tables[record_type.table] = record_type.name
+    return MappingProxyType({name: found[name][0] for name in sorted(found)})
+
+
+def _load_one(point: EntryPoint, package: str) -> RecordType:
+    try:
+        record_type = point.load()
+    except Exception as error:  # a plug-in's module may raise anything when it is imported
+        raise Fatal(
+            f"the record type {point.name!r} of package {package} cannot be loaded from {point.value}: "
+            f"{type(error).__name__}: {error}. Repair or uninstall the package"
+        ) from error
+    if not isinstance(record_type, RecordType):
+        raise Fatal(
+            f"the entry point {point.name!r} of package {package} is a {type(record_type).__name__}, "
+            f"not a RecordType; let {point.value} name one"
+        )
+    return record_type
