@@ -6,7 +6,7 @@ Sources: CloudEvents 1.0 (binary mode of the Kafka protocol binding), W3C Trace 
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -33,7 +33,7 @@ class Envelope:
     def new(
         cls, type_: str, *, source: str, organization_id: UUID, correlation_id: str, traceparent: str, id_: str = ""
     ) -> "Envelope":
-        """An envelope for a message made now, as a child span of `traceparent`; a stable `id_` makes it deduplicable."""
+        """An envelope for a message made now, a child span of `traceparent`; a stable `id_` can be deduplicated."""
         return cls(
             type=f"rowstream.{type_}",
             source=source,
@@ -46,15 +46,13 @@ class Envelope:
 
     def next(self, type_: str, *, source: str, id_: str = "") -> "Envelope":
         """The envelope of a message that this one caused."""
-        return replace(
-            self.new(
-                type_,
-                source=source,
-                organization_id=self.organization_id,
-                correlation_id=self.correlation_id,
-                traceparent=self.traceparent,
-                id_=id_,
-            )
+        return self.new(
+            type_,
+            source=source,
+            organization_id=self.organization_id,
+            correlation_id=self.correlation_id,
+            traceparent=self.traceparent,
+            id_=id_,
         )
 
     def headers(self) -> dict[str, str]:

@@ -46,6 +46,9 @@ class StorageSettings(BaseModel):
     access_key_id: str | None = Field(None, description="Empty: the machine's own identity (IAM role, profile)")
     secret_access_key: SecretStr | None = Field(None, description="Goes with the access key id")
     bucket: str = Field("rowstream", description="The bucket that uploads are stored in")
+    presigned_post: bool = Field(
+        default=True, description="Whether the store takes presigned POST (with a size limit); if not, PUT is used"
+    )
 
 
 class HttpSettings(BaseModel):

@@ -1,0 +1,103 @@
+"""A record type's table, made and extended from its declaration; only additive changes, the version recorded."""
+
+from datetime import date, datetime
+
+import dataframely as dy
+import polars as pl
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from rowstream.database.connection import GATEWAY_ROLE, PROCESSOR_ROLE
+from rowstream.database.security import protect
+from rowstream.errors import Fatal
+from rowstream.records import RecordType
+
+OWN_COLUMNS = ("organization_id", "batch_upload_id", "row_number", "loaded_at")
+
+
+def sql_type(column: dy.Column) -> str:
+    """The Postgres type of a declared column.
+
+    Raises:
+        Fatal: there is none for it.
+    """
+    dtype = column.dtype
+    if dtype.is_integer():
+        return "bigint"
+    if dtype.is_float():
+        return "double precision"
+    if isinstance(dtype, pl.Decimal):
+        return f"numeric({dtype.precision},{dtype.scale})" if dtype.precision else "numeric"
+    plain = {str: "text", bool: "boolean", date: "date", datetime: "timestamptz"}
+    if isinstance(dtype, pl.Enum | pl.Categorical):
+        return "text"
+    name = plain.get(dtype.to_python())
+    if name is None:
+        raise Fatal(f"a column of type {dtype} has no place in Postgres; use text, numbers, booleans, dates or times")
+    return name
+
+
+def declared_columns(record_type: RecordType) -> dict[str, dy.Column]:
+    """The table's typed columns, in order: the declared ones, then the derived."""
+    derived = {name: derived.column for name, derived in record_type.derived.items()}
+    return {**record_type.schema.columns(), **derived}
+
+
+def bring_up_to_date(conn: Connection, record_type: RecordType) -> None:
+    """Make the record type's table, or add the columns that its new version declares.
+
+    Raises:
+        Fatal: the declaration changed in a way that is not additive; names the change.
+    """
+    columns = {name: sql_type(column) for name, column in declared_columns(record_type).items()}
+    row = conn.execute(
+        text("SELECT table_name, columns FROM record_type_tables WHERE record_type = :name"), {"name": record_type.name}
+    ).one_or_none()
+    if row is None:
+        _create(conn, record_type, columns)
+    else:
+        _extend(conn, record_type, columns, row.table_name, row.columns)
+    record = text(
+        "INSERT INTO record_type_tables (record_type, table_name, version, columns)"
+        " VALUES (:name, :table, :version, :columns) ON CONFLICT (record_type)"
+        " DO UPDATE SET version = excluded.version, columns = excluded.columns, migrated_at = clock_timestamp()"
+    ).bindparams(bindparam("columns", type_=JSONB))
+    facts = {"name": record_type.name, "table": record_type.table, "version": record_type.version, "columns": columns}
+    conn.execute(record, facts)
+
+
+def _create(conn: Connection, record_type: RecordType, columns: dict[str, str]) -> None:
+    required = {*record_type.required, *record_type.key}
+    typed = [f'"{name}" {kind}{" NOT NULL" if name in required else ""}' for name, kind in columns.items()]
+    key = ", ".join(f'"{name}"' for name in record_type.key)
+    table = record_type.table
+    body = [
+        "organization_id uuid NOT NULL REFERENCES organizations (id)",
+        *typed,
+        "batch_upload_id uuid NOT NULL",
+        "row_number bigint NOT NULL",
+        "loaded_at timestamptz NOT NULL DEFAULT now()",
+        f"PRIMARY KEY (organization_id, {key})",
+    ]
+    conn.execute(text(f"CREATE TABLE {table} ({', '.join(body)})"))
+    conn.execute(text(f"CREATE INDEX {table}_by_upload ON {table} USING brin (batch_upload_id, row_number)"))
+    for statement in protect(table, {GATEWAY_ROLE: "SELECT"}, owner=PROCESSOR_ROLE):
+        conn.execute(text(statement))
+
+
+def _extend(
+    conn: Connection, record_type: RecordType, columns: dict[str, str], table: str, before: dict[str, str]
+) -> None:
+    for name, kind in before.items():
+        if columns.get(name) != kind:
+            found = columns.get(name, "nothing")
+            raise Fatal(
+                f"record type {record_type.name}: column {name} was {kind} and is now {found}; only new columns can be"
+                " added. Give the changed type another name and table, or migrate the table by hand"
+            )
+    if table != record_type.table:
+        raise Fatal(f"record type {record_type.name}: its table was {table} and is now {record_type.table}")
+    for name in columns.keys() - before.keys():
+        if name in record_type.required:
+            raise Fatal(f"record type {record_type.name}: new column {name} must be nullable, since rows exist already")
+        conn.execute(text(f'ALTER TABLE {table} ADD COLUMN "{name}" {columns[name]}'))

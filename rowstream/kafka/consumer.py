@@ -1,0 +1,170 @@
+"""A member of a consumer group that acknowledges only what its caller has settled.
+
+Obligations: `poll` never commits; `settle` notes that everything up to these messages is done (they must have been
+polled in order, and none before them may be left open); `commit` tells the broker. What is settled is committed again
+before partitions go to another member and on `close`, so a rebalance repeats as little as possible. During long work,
+call `keep_alive` at least every few seconds: it fetches nothing but keeps the membership.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from rowstream.errors import Fatal
+from rowstream.messages.envelope import headers_as_text
+from rowstream.runtime.logging import get_logger
+from rowstream.runtime.metrics import CONSUMER_LAG, MESSAGES_CONSUMED
+from rowstream.runtime.settings import KafkaSettings
+
+log = get_logger(__name__)
+
+_FETCH_KBYTES = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message and where it stood."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: dict[str, str]
+
+
+class Consumer:
+    """One member of the group `group`, reading `topics` from where the group left off, or from the beginning."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        group: str,
+        topics: Sequence[str],
+        on_assigned: Callable[[], None] = lambda: None,
+        on_revoked: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_assigned` is called when the group has given this member its part, `on_revoked` when it is taken."""
+        self._settled: dict[tuple[str, int], int] = {}
+        self._on_assigned, self._on_revoked = on_assigned, on_revoked
+        self._paused = False
+        self._consumer = confluent_kafka.Consumer(consumer_config(settings, group))
+        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    def poll(self, *, at_most: int, timeout: float) -> list[Received]:
+        """Up to `at_most` messages; waits up to `timeout` seconds for the first.
+
+        Raises:
+            Fatal: the client cannot go on (wrong credentials, a fenced member).
+        """
+        if self._paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._paused = False
+        received = [kept for message in self._consumer.consume(at_most, timeout) if (kept := _received(message))]
+        for message in received:
+            MESSAGES_CONSUMED.labels(message.topic).inc()
+        return received
+
+    def settle(self, messages: Iterable[Received]) -> None:
+        """These, and all before them in their partitions, are done."""
+        for message in messages:
+            place = message.topic, message.partition
+            self._settled[place] = max(self._settled.get(place, 0), message.offset + 1)
+
+    def commit(self, *, wait: bool = False) -> None:
+        """Tell the broker what is settled; a commit that fails is made up for by the next."""
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._settled.items()]
+        if not offsets:
+            return
+        try:
+            if wait:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+                self._settled.clear()
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            log.warning("offsets not committed", reason=error.args[0].str())
+
+    def keep_alive(self, timeout: float = 0.0) -> None:
+        """Stay a member while nothing is wanted: pauses fetching until the next `poll`."""
+        if not self._paused:
+            self._consumer.pause(self._consumer.assignment())
+            self._paused = True
+        message = self._consumer.poll(timeout)
+        early = _received(message) if message else None
+        if early:
+            # A rebalance handed over partitions that were not paused yet: stand where this message was.
+            self._consumer.pause(self._consumer.assignment())
+            self._consumer.seek(TopicPartition(early.topic, early.partition, early.offset))
+
+    def measure_lag(self) -> None:
+        """Set the lag gauges from what the client knows; asks the broker nothing."""
+        lag: dict[str, int] = {}
+        for part in self._consumer.assignment():
+            _, high = self._consumer.get_watermark_offsets(part, cached=True)
+            position = self._consumer.position([part])[0].offset
+            if high >= 0 and position >= 0:
+                lag[part.topic] = lag.get(part.topic, 0) + high - position
+        for topic, messages in lag.items():
+            CONSUMER_LAG.labels(topic).set(messages)
+
+    def close(self) -> None:
+        """Commit what is settled and leave the group, so that its other members take over at once."""
+        self.commit(wait=True)
+        self._consumer.close()
+
+    def _assigned(self, _: object, parts: list[TopicPartition]) -> None:
+        log.info("partitions assigned", partitions=[f"{part.topic}/{part.partition}" for part in parts])
+        self._paused = False
+        self._on_assigned()
+
+    def _revoked(self, _: object, parts: list[TopicPartition]) -> None:
+        self.commit(wait=True)
+        self._forget(parts)
+
+    def _lost(self, _: object, parts: list[TopicPartition]) -> None:
+        self._forget(parts)
+
+    def _forget(self, parts: list[TopicPartition]) -> None:
+        for part in parts:
+            self._settled.pop((part.topic, part.partition), None)
+        self._on_revoked()
+
+
+def consumer_config(settings: KafkaSettings, group: str) -> dict[str, object]:
+    """The client's configuration: nothing is acknowledged by itself, and a group forms in seconds."""
+    config: dict[str, object] = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "check.crcs": True,
+        "fetch.wait.max.ms": 50,
+        "fetch.message.max.bytes": settings.max_message_bytes,
+        "queued.max.messages.kbytes": _FETCH_KBYTES,
+        "allow.auto.create.topics": False,
+        "topic.metadata.refresh.interval.ms": 10_000,
+        "reconnect.backoff.max.ms": 1_000,
+        "group.protocol": settings.group_protocol,
+    }
+    if settings.group_protocol == "classic":
+        config["session.timeout.ms"] = settings.session_timeout_ms
+        config["heartbeat.interval.ms"] = settings.session_timeout_ms // 6
+    return config
+
+
+def _received(message: confluent_kafka.Message) -> Received | None:
+    error = message.error()
+    if error is None:
+        topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+        headers = headers_as_text(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+        return Received(topic, partition, offset, message.key(), message.value() or b"", headers)
+    if error.fatal() or error.code() in (KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED):  # noqa: SLF001 - so named in the client's public API
+        raise Fatal(f"the Kafka client cannot go on: {error.str()}")
+    log.warning("broker trouble", reason=error.str())
+    return None

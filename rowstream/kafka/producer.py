@@ -1,0 +1,110 @@
+"""A producer that reports each delivery, and is made anew after a failure.
+
+An idempotent producer cannot outlive a broker that lost its state: its sequence numbers mean nothing there. Since every
+reader of ours tolerates a message twice, a failed delivery makes a new producer for whatever is sent next.
+"""
+
+from collections.abc import Callable, Mapping
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException
+
+from rowstream.errors import Poison, Retryable
+from rowstream.runtime.logging import get_logger
+from rowstream.runtime.metrics import MESSAGES_PRODUCED, PRODUCE_FAILURES
+from rowstream.runtime.settings import KafkaSettings
+
+log = get_logger(__name__)
+
+OnDelivery = Callable[[str | None], None]
+_BUFFER_KBYTES = 65_536
+
+
+class Producer:
+    """Sends messages; not for use by several threads at once."""
+
+    def __init__(self, settings: KafkaSettings, *, linger_ms: int = 5) -> None:
+        self._config = {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": linger_ms,
+            "compression.type": "none",
+            "batch.size": 1_000_000,
+            "message.max.bytes": settings.max_message_bytes,
+            "delivery.timeout.ms": settings.delivery_timeout_ms,
+            "queue.buffering.max.kbytes": _BUFFER_KBYTES,
+            "reconnect.backoff.max.ms": 1_000,
+        }
+        self._producer = confluent_kafka.Producer(self._config)
+        self._failed = False
+
+    def send(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        partition: int = -1,
+        on_delivery: OnDelivery = lambda _: None,
+    ) -> None:
+        """Queue one message; waits while the buffer is full. `on_delivery` gets None, or why it failed.
+
+        `on_delivery` is called inside `send`, `poll` or `flush`. A key decides the partition unless one is given.
+
+        Raises:
+            Poison: the message is larger than the limit.
+            Retryable: the client does not take it.
+        """
+        if self._failed:
+            self._make_anew()
+        name = topic
+
+        def report(error: KafkaError | None, _: object) -> None:
+            self._failed = self._failed or error is not None
+            (PRODUCE_FAILURES if error else MESSAGES_PRODUCED).labels(name).inc()
+            on_delivery(error.str() if error else None)
+
+        pairs: dict[str, str | bytes | None] = dict(headers or {})
+        while True:
+            try:
+                self._producer.produce(topic, value, key=key, headers=pairs, partition=partition, on_delivery=report)
+            except BufferError:
+                self._producer.poll(0.05)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise Poison(f"a message of {len(value)} bytes is larger than the limit") from error
+                self._failed = True
+                raise Retryable(f"the message was not taken: {error.args[0].str()}") from error
+            else:
+                break
+        self._producer.poll(0)
+
+    def poll(self, timeout: float = 0.0) -> None:
+        """Let delivery reports come in, for up to `timeout` seconds."""
+        self._producer.poll(timeout)
+
+    def flush(self, timeout: float) -> int:
+        """Wait up to `timeout` seconds for all reports; returns how many are still open."""
+        return int(self._producer.flush(timeout))
+
+    def partitions_of(self, topic: str, timeout: float = 5.0) -> int:
+        """How many partitions the topic has.
+
+        Raises:
+            Retryable: the broker does not answer, or has no such topic (yet).
+        """
+        try:
+            found = self._producer.list_topics(topic, timeout).topics[topic]
+        except KafkaException as error:
+            raise Retryable(f"the broker does not answer: {error.args[0].str()}") from error
+        if found.error or not found.partitions:
+            raise Retryable(f"the broker has no topic {topic}; `rowstream topics` makes it")
+        return len(found.partitions)
+
+    def _make_anew(self) -> None:
+        log.warning("making the producer anew after a failed delivery")
+        self._producer.flush(0)
+        self._producer = confluent_kafka.Producer(self._config)
+        self._failed = False

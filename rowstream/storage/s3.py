@@ -1,0 +1,190 @@
+"""S3 and what speaks like it: look, presign, stream."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import boto3
+import tenacity
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from urllib3.exceptions import HTTPError
+
+from rowstream.runtime.logging import get_logger
+from rowstream.runtime.settings import StorageSettings
+from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, PresignedUpload, StoreUnavailable
+
+log = get_logger(__name__)
+
+_READ_TRIES = 5
+_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+_CHANGED = {"412", "PreconditionFailed"}
+
+
+class S3Store:
+    """The object store; safe to use from several threads."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        secret = settings.secret_access_key
+        self._presigned_post = settings.presigned_post
+        self._client = boto3.client(
+            "s3",
+            endpoint_url=settings.endpoint_url,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+                retries={"mode": "standard", "max_attempts": 3},
+                connect_timeout=5,
+                read_timeout=30,
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def look(self, bucket: str, key: str) -> ObjectInfo:
+        """Entity tag, size and version of an object.
+
+        Raises:
+            ObjectMissing: there is none.
+            StoreUnavailable: the store does not answer.
+        """
+        with _named_errors(bucket, key):
+            return _info(self._client.head_object(Bucket=bucket, Key=key))
+
+    def open(self, bucket: str, key: str, *, etag: str) -> "ObjectStream":
+        """Stream the object, if it is still the one with this entity tag.
+
+        Raises:
+            ObjectMissing, ObjectChanged, StoreUnavailable: as the names say.
+        """
+        return ObjectStream(self._client, bucket, key, etag)
+
+    def put(self, bucket: str, key: str, body: BinaryIO) -> ObjectInfo:
+        """Store a file, in parts when it is large."""
+        with _named_errors(bucket, key):
+            self._client.upload_fileobj(body, bucket, key)
+        return self.look(bucket, key)
+
+    def presign(self, bucket: str, key: str, *, size: int, seconds: int) -> PresignedUpload:
+        """Let the holder store one object of `size` bytes under this key within `seconds`.
+
+        With POST the store itself refuses another size; with PUT it is checked at confirmation.
+        """
+        if self._presigned_post:
+            post = self._client.generate_presigned_post(
+                bucket, key, Conditions=[["content-length-range", size, size]], ExpiresIn=seconds
+            )
+            return PresignedUpload("POST", post["url"], post["fields"])
+        url = self._client.generate_presigned_url(
+            "put_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+        )
+        return PresignedUpload("PUT", url)
+
+    def bucket_exists(self, bucket: str) -> bool:
+        """Whether the bucket is there and may be used.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        try:
+            with _named_errors(bucket, ""):
+                self._client.head_bucket(Bucket=bucket)
+        except ObjectMissing:
+            return False
+        return True
+
+    def make_bucket(self, bucket: str) -> None:
+        """Make the bucket, unless it is there.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        if not self.bucket_exists(bucket):
+            with _named_errors(bucket, ""):
+                self._client.create_bucket(Bucket=bucket)
+
+
+class ObjectStream:
+    """The bytes of one object in order; an interrupted read goes on where it stopped.
+
+    `read(n)` returns at most n bytes and b"" only at the object's end, never at a cut connection's.
+    """
+
+    def __init__(self, client: Any, bucket: str, key: str, etag: str) -> None:
+        self._client, self._bucket, self._key, self._etag = client, bucket, key, etag
+        self._position = 0
+        self._body: Any = None
+        self.info = self._open()
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`.
+
+        Raises:
+            ObjectChanged: the object was replaced meanwhile.
+            StoreUnavailable: the store did not answer, five times in a row.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(
+                (StoreUnavailable, BotoCoreError, HTTPClientError, HTTPError, OSError)
+            ),
+            stop=tenacity.stop_after_attempt(_READ_TRIES),
+            wait=tenacity.wait_exponential_jitter(initial=0.2, max=5),
+            before_sleep=self._interrupted,
+        )
+        try:
+            return retrying(self._read_once, size)
+        except tenacity.RetryError as error:
+            raise StoreUnavailable(
+                f"reading s3://{self._bucket}/{self._key} was cut {_READ_TRIES} times at byte {self._position}"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._body is not None:
+            self._body.close()
+
+    def _read_once(self, size: int) -> bytes:
+        if self._body is None:
+            self._open()
+        data: bytes = self._body.read(size)
+        if not data and self._position < self.info.size:
+            raise StoreUnavailable("the answer ended before the object did")
+        self._position += len(data)
+        return data
+
+    def _interrupted(self, _: object) -> None:
+        log.warning("reading an object was interrupted", position=self._position)
+        self._body = None
+
+    def _open(self) -> ObjectInfo:
+        ranged = {"Range": f"bytes={self._position}-"} if self._position else {}
+        with _named_errors(self._bucket, self._key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key, IfMatch=f'"{self._etag}"', **ranged)
+        # Some stores ignore If-Match, so the answer's own tag decides.
+        if answer["ETag"].strip('"') != self._etag:
+            raise ObjectChanged(f"s3://{self._bucket}/{self._key} was replaced after it was confirmed")
+        self._body = answer["Body"]
+        return _info(answer) if not self._position else self.info
+
+
+def _info(answer: dict[str, Any]) -> ObjectInfo:
+    return ObjectInfo(answer["ETag"].strip('"'), answer["ContentLength"], answer.get("VersionId"))
+
+
+@contextmanager
+def _named_errors(bucket: str, key: str) -> Iterator[None]:
+    where = f"s3://{bucket}/{key}"
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _MISSING:
+            raise ObjectMissing(f"there is no {where}") from error
+        if code in _CHANGED:
+            raise ObjectChanged(f"{where} was replaced after it was confirmed") from error
+        raise StoreUnavailable(f"the object store refused {where}: {code}") from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(f"the object store does not answer for {where}: {type(error).__name__}") from error
