@@ -1,0 +1,57 @@
+"""Fixtures for every test that needs a real server; each pytest-xdist worker has servers of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rowstream.runtime.settings import StorageSettings
+from rowstream.storage.s3 import S3Store
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
+    """A Postgres with a migrated template; do not stop it: a test that wants faults starts one of its own."""
+    with servers.postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: servers.Postgres) -> Iterator[str]:
+    """The address (as superuser) of a migrated database that only this test uses, with the default organization."""
+    with postgres.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap servers of a broker with all topics, shared by the session: expect others' messages."""
+    with servers.broker_server(tmp_path_factory.mktemp("broker")) as server:
+        yield server.address
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[servers.Server]:
+    """A broker that only this test uses, and may stop, kill and start; its topics are empty."""
+    with servers.broker_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """An S3 server with the bucket `rowstream`, shared by the session."""
+    with servers.object_store_server(tmp_path_factory.mktemp("objects")) as server:
+        yield server
+
+
+@pytest.fixture
+def store_settings(object_store: servers.Server) -> StorageSettings:
+    """How to reach the S3 server; presigned_post is off, as that server has none."""
+    return servers.storage_settings(object_store)
+
+
+@pytest.fixture
+def store(object_store: servers.Server) -> S3Store:
+    """A client of the S3 server."""
+    return servers.store_of(object_store)
