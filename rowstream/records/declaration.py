@@ -9,6 +9,7 @@ import polars as pl
 
 from rowstream.errors import Fatal
 from rowstream.records.headers import spelling
+from rowstream.records.parse import CELL_TYPES, FLOATS
 
 if TYPE_CHECKING:
     from rowstream.records.record_type import RecordType
@@ -24,9 +25,6 @@ _RESERVED_TABLES: Final = frozenset(
         "upload_control", "upload_lanes", "upload_splits",
     }
 )  # fmt: skip
-_CELL_TYPES: Final = (dy.String, dy.Enum, dy.Date, dy.Datetime, dy.Integer, dy.Float, dy.Decimal, dy.Bool)
-_INTEGERS: Final = (dy.Int8, dy.Int16, dy.Int32, dy.Int64, dy.UInt8, dy.UInt16, dy.UInt32, dy.UInt64)
-_FLOATS: Final = (dy.Float32, dy.Float64)
 
 
 def check(record_type: "RecordType") -> None:
@@ -66,12 +64,13 @@ def _columns(record_type: "RecordType") -> Iterator[str]:
 
 
 def _column(name: str, column: dy.Column) -> Iterator[str]:
-    known = _CELL_TYPES + _INTEGERS + _FLOATS
-    if not isinstance(column, known):
+    if type(column) not in CELL_TYPES:
         yield (
             f"the column {name!r} is a {type(column).__name__}, which no cell is read as; use one of String, Enum, "
             "Date, Datetime, Integer, Float, Decimal and Bool"
         )
+    if isinstance(column, dy.Datetime) and column.time_zone != "UTC":
+        yield f"the column {name!r} is a moment; say time_zone='UTC', so that every cell's offset is taken into account"
     if column.unique or column.primary_key:
         yield f"the column {name!r} says unique or primary_key; say key=({name!r}, ...) in the record type instead"
     code = (column.metadata or {}).get("error_code")
@@ -88,7 +87,7 @@ def _key(record_type: "RecordType") -> Iterator[str]:
             yield f"its key names {name!r}, which is no column; the columns are {', '.join(columns)}"
         elif columns[name].nullable:
             yield f"its key column {name!r} may be empty; say nullable=False"
-        elif isinstance(columns[name], (dy.Float, *_FLOATS)):
+        elif isinstance(columns[name], FLOATS):
             yield f"its key column {name!r} is a float, and floats are not equal to themselves; use Decimal or String"
 
 
@@ -101,8 +100,9 @@ def _headers(record_type: "RecordType") -> Iterator[str]:
         for text in (name, *record_type.spellings.get(name, ())):
             if (other := taken.setdefault(spelling(text), name)) != name:
                 yield f"the header {text!r} would mean both {other!r} and {name!r}; remove it from one of them"
-    if isinstance(record_type.missing, str):
-        yield f"missing={record_type.missing!r} must be a set of texts: frozenset({{{record_type.missing!r}}})"
+    missing: object = record_type.missing
+    if isinstance(missing, str):  # a text is a collection of its letters, and would be taken as such
+        yield f"missing={missing!r} must be a set of texts: frozenset({{{missing!r}}})"
 
 
 def _rules(record_type: "RecordType") -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Error codes as data: what each means and what it causes. Documentation and services read the same list."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 VALUE_CAP: Final = 256
 """Characters of a cell that are kept beside an error; the whole cell is in the record's original text."""
@@ -25,8 +25,7 @@ class ErrorCode:
     effect: str
 
 
-@dataclass(frozen=True)
-class CellError:
+class CellError(NamedTuple):
     """One fault of one record.
 
     Attributes:

@@ -24,10 +24,10 @@ def is_blank(text: pl.Expr) -> pl.Expr:
     return text.str.strip_chars_start(WHITE_SPACE) == ""
 
 
-def may_be_blank(text: pl.Expr) -> pl.Expr:
-    r"""A cheap necessary condition of `is_blank`: starts below "!" (or is empty), or beyond ASCII; null for null.
+def is_surely_text(text: pl.Expr) -> pl.Expr:
+    r"""A cheap sufficient condition for a text that is not blank: it starts with a visible ASCII character.
 
-    Two comparisons with a short text cost a tenth of looking for white space, and nearly every cell of a real file
-    starts with a letter or a digit.
+    Two comparisons with a short text cost a quarter of looking for white space, and nearly every cell of a real file
+    starts with a letter or a digit. Null where the text is null.
     """
-    return (text < "!") | (text >= "\x7f")
+    return (text >= "!") & (text < "\x7f")
