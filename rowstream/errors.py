@@ -10,13 +10,13 @@ class RowstreamError(Exception):
     """Base of every error that rowstream raises on purpose."""
 
 
-class Retryable(RowstreamError):  # noqa: N818 - named for the caller's reaction, not for what it is
+class Retryable(RowstreamError):
     """The same call may succeed later: a server is away, a lock was not had in time."""
 
 
-class Poison(RowstreamError):  # noqa: N818 - named for the caller's reaction
+class Poison(RowstreamError):
     """This one message or chunk will never succeed; the others can go on without it."""
 
 
-class Fatal(RowstreamError):  # noqa: N818 - named for the caller's reaction
+class Fatal(RowstreamError):
     """Nothing can go on until a person has changed something: a setting, a declaration, an installation."""

@@ -1,0 +1,217 @@
+"""Who splits what: a lease on one upload, with an epoch, in the database's time.
+
+Taking a lease raises its epoch, and every later write says `epoch = mine`. A splitter that was stopped, cut off or
+declared dead finds at its next write that the epoch has moved on (`LeaseLost`) and can do no harm.
+
+Idea: leases with fencing tokens (Gray and Cheriton 1989; Kleppmann 2016).
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from rowstream.database import outbox
+from rowstream.errors import RowstreamError
+from rowstream.kafka.topics import SPLIT_RESULTS
+from rowstream.messages.envelope import Envelope
+from rowstream.messages.upload_failed import UploadFailed
+from rowstream.messages.upload_split import UploadSplit
+from splitter.plan import Plan
+
+SOURCE = "splitter"
+
+
+class LeaseLost(RowstreamError):
+    """Another splitter has the upload now, or it was closed; stop, and touch nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """An upload to split, as it stood when its lease was taken."""
+
+    upload_id: UUID
+    organization_id: UUID
+    attempt: int
+    epoch: int
+    record_type: str
+    bucket: str
+    key: str
+    etag: str
+    size_bytes: int
+    correlation_id: str
+    traceparent: str
+    plan: dict[str, Any] | None
+    already_split: bool
+
+
+_ENQUEUE = text("""
+    INSERT INTO upload_splits (organization_id, batch_upload_id, attempt, record_type)
+    SELECT organization_id, id, attempt, record_type FROM batch_uploads WHERE id = :upload_id AND etag IS NOT NULL
+    ON CONFLICT DO NOTHING
+""")
+# The oldest upload without a live holder; `closed_at IS NULL` is a partial index.
+_TAKE = text("""
+    UPDATE upload_splits s
+    SET epoch = epoch + 1, holder = :holder, lease_until = clock_timestamp() + make_interval(secs => :seconds)
+    FROM batch_uploads u
+    WHERE u.id = s.batch_upload_id AND s.batch_upload_id = (
+        SELECT batch_upload_id FROM upload_splits
+        WHERE closed_at IS NULL AND (lease_until IS NULL OR lease_until < clock_timestamp())
+        ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING s.batch_upload_id AS upload_id, s.organization_id, s.attempt, s.epoch, s.record_type, s.plan,
+              s.split_at IS NOT NULL AS already_split, u.s3_bucket AS bucket, u.s3_key AS key, u.etag, u.size_bytes,
+              u.correlation_id, u.traceparent
+""")
+_BEAT = text("""
+    UPDATE upload_splits
+    SET lease_until = clock_timestamp() + make_interval(secs => :seconds), records_split = :records, bytes_read = :bytes
+    WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
+""")
+_RAISE_EPOCH = text("""
+    UPDATE upload_splits SET epoch = epoch + 1
+    WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
+""")
+_PIN = text("""
+    UPDATE upload_splits SET plan = :plan WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
+""").bindparams(bindparam("plan", type_=JSONB))
+_MAKE_LANES = text("""
+    INSERT INTO upload_lanes (organization_id, batch_upload_id, lane)
+    SELECT :organization_id, :upload_id, lane FROM generate_series(0, :lanes - 1) AS lane ON CONFLICT DO NOTHING
+""")
+_SPLIT = text("""
+    UPDATE upload_splits
+    SET chunks = :chunks, records = :records, records_split = :records, bytes_read = :bytes,
+        split_at = clock_timestamp()
+    WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
+""")
+_FAIL = text("""
+    UPDATE upload_splits
+    SET failure_code = :code, failure_message = :message, holder = NULL, closed_at = clock_timestamp()
+    WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
+""")
+_CLOSE = text("""
+    UPDATE upload_splits SET holder = NULL, closed_at = clock_timestamp()
+    WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
+""")
+_RELEASE = text("""
+    UPDATE upload_splits SET holder = NULL, lease_until = NULL
+    WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
+""")
+
+
+def enqueue(connection: Connection, upload_id: UUID) -> None:
+    """Note that an accepted upload waits to be split; the second time changes nothing."""
+    connection.execute(_ENQUEUE, {"upload_id": upload_id})
+
+
+class Lease:
+    """The right to split one upload; its holder's every write goes through here."""
+
+    def __init__(self, engine: Engine, job: Job, seconds: float) -> None:
+        self.job = job
+        self.records_split = 0
+        self.bytes_read = 0
+        self._engine, self._epoch, self._seconds = engine, job.epoch, seconds
+        self._lost = False
+        self._lock = threading.Lock()  # the heartbeat thread and the splitting thread both write
+
+    @classmethod
+    def take(cls, engine: Engine, *, holder: str, seconds: float) -> "Lease | None":
+        """The lease of the oldest upload that nobody holds, if there is one."""
+        with engine.begin() as connection:
+            row = connection.execute(_TAKE, {"holder": holder, "seconds": seconds}).mappings().one_or_none()
+        return None if row is None else cls(engine, Job(**row), seconds)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that this lease is in."""
+        return self._epoch
+
+    def check(self) -> None:
+        """Go on only while nothing says that the lease is lost.
+
+        Raises:
+            LeaseLost: a write found that it is another's.
+        """
+        if self._lost:
+            raise LeaseLost(f"upload {self.job.upload_id} is another splitter's now")
+
+    def beat(self) -> None:
+        """Stay the holder, and let people see how far the split is."""
+        with self._lock, self._engine.begin() as connection:
+            self._write(connection, _BEAT, seconds=self._seconds, records=self.records_split, bytes=self.bytes_read)
+
+    def raise_epoch(self) -> int:
+        """Begin the next epoch, under which chunks are sent again."""
+        with self._lock:
+            with self._engine.begin() as connection:
+                self._write(connection, _RAISE_EPOCH)
+            self._epoch += 1
+            return self._epoch
+
+    def pin(self, plan: Plan) -> None:
+        """Store the plan, with its lanes; nothing may be sent before."""
+        with self._lock, self._engine.begin() as connection:
+            self._write(connection, _PIN, plan=plan.stored())
+            facts = {"organization_id": self.job.organization_id, "upload_id": self.job.upload_id, "lanes": plan.lanes}
+            connection.execute(_MAKE_LANES, facts)
+
+    def split(self, *, chunks: int, records: int) -> None:
+        """The file was read to its end: say how much there is."""
+        job = self.job
+        message = UploadSplit(
+            upload_id=job.upload_id,
+            organization_id=job.organization_id,
+            attempt=job.attempt,
+            chunks=chunks,
+            records=records,
+        )
+        with self._lock, self._engine.begin() as connection:
+            self._write(connection, _SPLIT, chunks=chunks, records=records, bytes=self.bytes_read)
+            self._announce(connection, "upload_split", message)
+
+    def fail(self, code: str, message: str) -> None:
+        """The file cannot be split: say why, and let go of it."""
+        job = self.job
+        failed = UploadFailed(
+            upload_id=job.upload_id,
+            organization_id=job.organization_id,
+            attempt=job.attempt,
+            code=code,
+            message=message,
+        )
+        with self._lock, self._engine.begin() as connection:
+            self._write(connection, _FAIL, code=code, message=message)
+            self._announce(connection, "upload_failed", failed)
+
+    def close(self) -> None:
+        """Every chunk is in the ledger: nothing is left to do."""
+        with self._lock, self._engine.begin() as connection:
+            self._write(connection, _CLOSE)
+
+    def release(self) -> None:
+        """Let another splitter go on at once."""
+        with self._lock, self._engine.begin() as connection:
+            self._write(connection, _RELEASE)
+
+    def _write(self, connection: Connection, statement: Any, **facts: object) -> None:
+        ours = {"upload_id": self.job.upload_id, "epoch": self._epoch}
+        if connection.execute(statement, {**facts, **ours}).rowcount != 1:
+            self._lost = True
+            self.check()
+
+    def _announce(self, connection: Connection, type_: str, message: UploadSplit | UploadFailed) -> None:
+        job = self.job
+        envelope = Envelope.new(
+            type_,
+            source=SOURCE,
+            organization_id=job.organization_id,
+            correlation_id=job.correlation_id,
+            traceparent=job.traceparent,
+        )
+        outbox.put(connection, topic=SPLIT_RESULTS, key=str(job.upload_id), message=message, envelope=envelope)

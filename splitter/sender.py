@@ -1,0 +1,153 @@
+"""Sends the chunks of one upload, within its window, and again where they were lost."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlalchemy import Engine, select
+
+from rowstream.database.tables import batch_uploads, upload_lanes
+from rowstream.kafka.producer import Producer
+from rowstream.kafka.topics import CHUNKS
+from rowstream.messages import codec
+from rowstream.messages.envelope import Envelope
+from rowstream.messages.record_chunk import RecordChunk
+from rowstream.runtime.logging import get_logger
+from rowstream.runtime.metrics import CHUNKS_SENT
+from splitter.lease import SOURCE, Lease
+from splitter.window import LaneState, Window
+
+log = get_logger(__name__)
+
+_LOOK_SECONDS = 0.2  # how often to look at the lanes while there is room
+_WAIT_SECONDS = 0.02  # how often when there is none
+_FAILED_SECONDS = 1.0  # how long to wait before sending again what the broker did not take
+
+
+class UploadClosed(Exception):
+    """The upload was cancelled or has failed elsewhere: its chunks are wanted no more."""
+
+
+class Stopping(Exception):
+    """The service is asked to stop: let another splitter go on."""
+
+
+class Sender:
+    """Everything that goes out of one upload."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        producer: Producer,
+        lease: Lease,
+        window: Window,
+        partitions: int,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine, self._producer, self._lease, self._window = engine, producer, lease, window
+        self._partitions, self._stop, self._clock = partitions, stop, clock
+        self._looked_at = clock()
+        self._failed = False
+        job = lease.job
+        self._first_partition = job.upload_id.int % partitions
+        self._envelope = Envelope.new(
+            "record_chunk",
+            source=SOURCE,
+            organization_id=job.organization_id,
+            correlation_id=job.correlation_id,
+            traceparent=job.traceparent,
+        )
+
+    def send(self, chunk: RecordChunk) -> None:
+        """Send a chunk for the first time, when there is room for it.
+
+        Raises:
+            LeaseLost, UploadClosed, Stopping: stop splitting.
+        """
+        if self._window.full or self._clock() - self._looked_at >= _LOOK_SECONDS:
+            self._look()
+        while self._window.full:
+            self._wait()
+        current = replace(chunk, epoch=self._lease.epoch)
+        self._window.add(current, self._clock())
+        self._produce(current, "first")
+
+    def settle(self) -> None:
+        """Wait until every chunk sent has its ledger row, sending again what must be.
+
+        Raises:
+            LeaseLost, UploadClosed, Stopping: stop splitting.
+        """
+        self._look()
+        while not self._window.empty:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._failed:
+            self._failed = False
+            self._stop.wait(_FAILED_SECONDS)
+        self._producer.poll(_WAIT_SECONDS)
+        self._look()
+
+    def _look(self) -> None:
+        self._lease.check()
+        if self._stop.is_set():
+            raise Stopping
+        self._looked_at = self._clock()
+        self._window.observe(self._lanes(), self._clock())
+        if self._window.must_resend:
+            epoch = self._lease.raise_epoch()
+            again = self._window.take_resends(epoch)
+            log.info("sending chunks again", chunks=len(again), epoch=epoch)
+            for chunk in again:
+                self._produce(replace(chunk, epoch=epoch), "again")
+
+    def _lanes(self) -> list[LaneState]:
+        lanes = upload_lanes.c
+        query = (
+            select(lanes.lane, lanes.next_seq, lanes.gap_epoch, batch_uploads.c.status)
+            .join(batch_uploads, batch_uploads.c.id == lanes.batch_upload_id)
+            .where(lanes.batch_upload_id == self._lease.job.upload_id)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        if rows and rows[0].status in ("cancelled", "failed"):
+            raise UploadClosed
+        return [LaneState(row.lane, row.next_seq, row.gap_epoch) for row in rows]
+
+    def _produce(self, chunk: RecordChunk, reason: str) -> None:
+        def report(error: str | None, lane: int = chunk.lane) -> None:
+            if error:
+                self._window.failed(lane)
+                self._failed = True
+
+        # A chunk's id stays the same when it is sent again, so that any reader can tell.
+        envelope = replace(self._envelope, id=f"{chunk.upload_id}/{chunk.attempt}/{chunk.chunk_number}")
+        self._producer.send(
+            CHUNKS,
+            codec.encode(chunk),
+            key=str(chunk.upload_id).encode(),
+            headers={**envelope.headers(), **accounting_headers(chunk)},
+            partition=(self._first_partition + chunk.lane) % self._partitions,
+            on_delivery=report,
+        )
+        CHUNKS_SENT.labels(reason).inc()
+
+
+def accounting_headers(chunk: RecordChunk) -> dict[str, str]:
+    """What lets a processor account for a chunk whose body it cannot read."""
+    names = (
+        "upload_id",
+        "attempt",
+        "epoch",
+        "lane",
+        "lane_seq",
+        "chunk_number",
+        "record_count",
+        "first_row",
+        "last_row",
+    )
+    return {name: str(getattr(chunk, name)) for name in names}

@@ -1,0 +1,36 @@
+"""The splitter's slice of the configuration."""
+
+from pydantic import BaseModel, Field
+
+from rowstream.runtime.settings import ServiceSettings
+
+
+class SplitterSlice(BaseModel):
+    """How uploads are split. What a plan pins (limits, lanes, chunk sizes) counts for uploads planned from now on."""
+
+    slots: int = Field(2, ge=1, le=64, description="Uploads that one splitter splits at a time")
+    lease_seconds: float = Field(
+        10.0, gt=1, description="Seconds without a heartbeat after which another may take over"
+    )
+    heartbeat_seconds: float = Field(1.0, gt=0.1, description="Seconds between two heartbeats of a lease")
+    poll_seconds: float = Field(2.0, gt=0, description="Seconds between two looks for uploads nobody holds")
+    stall_seconds: float = Field(20.0, gt=1, description="Seconds after which a lane that stands still is sent again")
+    window_chunks: int = Field(256, ge=1, description="Chunks of one upload sent and not yet in the ledger")
+    window_bytes: int = Field(
+        48_000_000, ge=1_000_000, description="Bytes of one upload sent and not yet in the ledger"
+    )
+    block_bytes: int = Field(4_194_304, ge=65_536, description="Bytes of a file read and parsed at a time")
+    chunk_records: int = Field(1_000, ge=1, le=10_000, description="Most records in a chunk")
+    chunk_bytes: int = Field(400_000, ge=10_000, description="Most bytes of cells in a chunk; above the record limit")
+    max_record_bytes: int = Field(262_144, ge=1_024, description="Largest record, in bytes; a larger one is rejected")
+    max_columns: int = Field(1_000, ge=1, description="Most columns a file may have")
+    max_lanes: int = Field(8, ge=1, le=256, description="Most lanes of one upload")
+    lane_bytes: int = Field(
+        2_000_000, ge=1, description="Bytes of file for each lane; the file's size decides how many"
+    )
+
+
+class SplitterSettings(ServiceSettings):
+    """All that the splitter is configured by."""
+
+    splitter: SplitterSlice = SplitterSlice()

@@ -1,0 +1,187 @@
+"""Splits one upload, from the stored object to the last chunk."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+from sqlalchemy import Engine, select
+
+from rowstream.database.tables import processed_chunks, upload_lanes
+from rowstream.errors import Fatal
+from rowstream.kafka.producer import Producer
+from rowstream.kafka.topics import CHUNKS
+from rowstream.messages.record_chunk import RecordChunk
+from rowstream.records import RecordType, registry
+from rowstream.runtime.logging import get_logger
+from rowstream.runtime.metrics import BYTES_READ, CHUNK_SIZE, RECORDS_SPLIT
+from rowstream.storage.s3 import ObjectStream, S3Store
+from splitter.chunks import Chunk, Cutter
+from splitter.lanes import lanes_of
+from splitter.lease import Job, Lease
+from splitter.limits import Limits
+from splitter.plan import Plan, limits_of, make_plan
+from splitter.reader import Reading, open_reading
+from splitter.sender import Sender
+from splitter.settings import SplitterSlice
+from splitter.window import Window
+
+log = get_logger(__name__)
+
+
+class SplitDiffers(Fatal):
+    """A second split made another chunk than the first: the object, or the code that cuts, is not the same."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What splitting needs of the world."""
+
+    engine: Engine
+    store: S3Store
+    producer: Producer
+    settings: SplitterSlice
+    stop: threading.Event
+
+
+def split(lease: Lease, tools: Tools) -> None:
+    """Split the upload under this lease and hold the lease until every chunk has its ledger row.
+
+    Raises:
+        FileRejected, ObjectMissing, ObjectChanged, SplitDiffers, UnknownRecordType: the upload has failed.
+        StoreUnavailable, Retryable: it may succeed later.
+        LeaseLost, UploadClosed, Stopping: leave it.
+    """
+    job = lease.job
+    lease.records_split = lease.bytes_read = 0
+    record_type = registry.find(job.record_type)
+    plan = Plan.read(job.plan) if job.plan else None
+    limits = Limits(**plan.limits) if plan else limits_of(tools.settings)
+    stream = tools.store.open(job.bucket, job.key, etag=job.etag)
+    try:
+        reading = open_reading(stream, record_type, limits, tools.settings.block_bytes)
+        plan = plan or _pin(lease, reading, record_type, limits, tools)
+        _send_all(lease, reading, record_type, plan, tools, stream)
+    finally:
+        stream.close()
+
+
+def _pin(lease: Lease, reading: Reading, record_type: RecordType, limits: Limits, tools: Tools) -> Plan:
+    plan = make_plan(
+        etag=lease.job.etag,
+        size_bytes=lease.job.size_bytes,
+        columns=reading.columns,
+        record_type=record_type,
+        partitions=tools.producer.partitions_of(CHUNKS),
+        limits=limits,
+        settings=tools.settings,
+    )
+    lease.pin(plan)
+    return plan
+
+
+def _send_all(
+    lease: Lease, reading: Reading, record_type: RecordType, plan: Plan, tools: Tools, stream: ObjectStream
+) -> None:
+    settings = tools.settings
+    window = Window(
+        max_chunks=settings.window_chunks, max_bytes=settings.window_bytes, stall_seconds=settings.stall_seconds
+    )
+    sender = Sender(
+        engine=tools.engine,
+        producer=tools.producer,
+        lease=lease,
+        window=window,
+        partitions=plan.partitions,
+        stop=tools.stop,
+    )
+    settled = _Settled(tools.engine, lease.job)
+    chunks = records = 0
+    for chunk in _cut(reading, record_type, plan, lease):
+        chunks, records = chunks + 1, records + chunk.record_count
+        if not settled.has(chunk):
+            sender.send(_message(chunk, plan, lease.job))
+    if not lease.job.already_split:
+        lease.split(chunks=chunks, records=records)
+    log.info("file split", chunks=chunks, records=records, bytes_read=stream.info.size)
+    sender.settle()
+    lease.close()
+
+
+def _cut(reading: Reading, record_type: RecordType, plan: Plan, lease: Lease) -> Iterator[Chunk]:
+    cutter = Cutter(plan.lanes, max_records=plan.chunk_records, max_bytes=plan.chunk_bytes)
+    before = 0
+    for batch in reading:
+        lane_numbers = lanes_of(batch.records, reading.columns, record_type, plan.lanes)
+        yield from _counted(cutter.add(batch, lane_numbers), lease, record_type)
+        BYTES_READ.inc(reading.bytes_read - before)
+        before = lease.bytes_read = reading.bytes_read
+    lease.bytes_read = reading.bytes_read
+    yield from _counted(cutter.finish(), lease, record_type)
+
+
+def _counted(chunks: list[Chunk], lease: Lease, record_type: RecordType) -> Iterator[Chunk]:
+    for chunk in chunks:
+        lease.records_split += chunk.record_count
+        RECORDS_SPLIT.labels(record_type.name).inc(chunk.record_count)
+        CHUNK_SIZE.labels(record_type.name).set(chunk.record_count)
+        yield chunk
+
+
+class _Settled:
+    """What the ledger had when the lease was taken; a second split skips it, and checks it."""
+
+    def __init__(self, engine: Engine, job: Job) -> None:
+        lanes, ledger = upload_lanes.c, processed_chunks.c
+        with engine.connect() as connection:
+            next_seqs = connection.execute(
+                select(lanes.lane, lanes.next_seq).where(lanes.batch_upload_id == job.upload_id)
+            )
+            self._next_seq = {row.lane: row.next_seq for row in next_seqs}
+            digests = connection.execute(
+                select(ledger.chunk_number, ledger.digest).where(ledger.batch_upload_id == job.upload_id)
+            )
+            self._digests = {row.chunk_number: row.digest for row in digests}
+
+    def has(self, chunk: Chunk) -> bool:
+        """Whether the chunk is in the ledger.
+
+        Raises:
+            SplitDiffers: it is, but with other content.
+        """
+        if chunk.lane_seq >= self._next_seq.get(chunk.lane, 0):
+            return False
+        known = self._digests.get(chunk.chunk_number)
+        if known and known != chunk.digest:
+            raise SplitDiffers(
+                f"chunk {chunk.chunk_number} (rows {chunk.first_row} to {chunk.last_row}) is not the one that was"
+                " processed before; hand the file in again as a new upload"
+            )
+        return True
+
+
+def _message(chunk: Chunk, plan: Plan, job: Job) -> RecordChunk:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, chunk.records.schema) as writer:
+        writer.write_table(chunk.records)
+    return RecordChunk(
+        upload_id=job.upload_id,
+        organization_id=job.organization_id,
+        attempt=job.attempt,
+        epoch=job.epoch,
+        lane=chunk.lane,
+        lane_seq=chunk.lane_seq,
+        chunk_number=chunk.chunk_number,
+        record_type=plan.record_type,
+        record_type_version=plan.record_type_version,
+        first_row=chunk.first_row,
+        last_row=chunk.last_row,
+        record_count=chunk.record_count,
+        columns=plan.columns,
+        records=sink.getvalue().to_pybytes(),
+        rejections=[
+            {"row_number": bad.row_number, "code": bad.code, "message": bad.message, "raw": bad.raw}
+            for bad in chunk.rejections
+        ],
+        digest=chunk.digest,
+    )
