@@ -1,0 +1,84 @@
+"""Reads a file's records in batches: blocks proved clean by the fast reader, all else by the careful one."""
+
+from collections.abc import Iterator
+
+from rowstream.records import RecordType
+from splitter.batch import Batch, ParseRejection
+from splitter.blocks import prove
+from splitter.careful_reader import read_carefully
+from splitter.fast_reader import read_block
+from splitter.header import Column, FileRejected, Header, read_header
+from splitter.limits import Limits
+from splitter.lookahead import Lookahead, Readable
+
+__all__ = ["BLOCK_BYTES", "Batch", "Column", "FileRejected", "ParseRejection", "Reading", "open_reading"]
+
+BLOCK_BYTES = 4 << 20
+_SMALLEST_PART = 16
+"""A doubtful block is tried again with this part of its bytes: one bad line does not make a whole block slow."""
+
+
+class Reading:
+    """The records of one file, to be iterated once.
+
+    Records, rejections and row numbers depend on the file's bytes and the limits alone; how they are batched does not
+    matter to anybody.
+
+    Attributes:
+        columns: The columns of each batch's cells `c0`, `c1`, ...
+    """
+
+    def __init__(self, source: Lookahead, header: Header, limits: Limits, block_bytes: int) -> None:
+        self.columns: tuple[Column, ...] = header.columns
+        self._source = source
+        self._header = header
+        self._limits = limits
+        self._block_bytes = block_bytes
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the file that the header and the batches handed out so far cover."""
+        return self._source.offset
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches in the file's order, none of them empty.
+
+        Raises whatever the stream raises.
+        """
+        source, header, limits = self._source, self._header, self._limits
+        smallest = max(1, self._block_bytes // _SMALLEST_PART)
+        size, row = self._block_bytes, header.row + 1
+        while not source.exhausted:
+            source.fill(size)
+            data = source.data[source.at : source.at + size]
+            last = source.ended and source.at + len(data) == len(source.data)
+            block = prove(data, last=last, max_record_bytes=limits.max_record_bytes)
+            if block is not None:
+                batch = read_block(block, row, header, limits)
+                row += block.ends.size
+                source.advance_to(source.at + block.size)
+                size = min(2 * size, self._block_bytes)
+            elif size > smallest:
+                size = smallest
+                continue
+            else:
+                batch, row = read_carefully(source, row, size, header, limits)
+            if batch.records.num_rows or batch.rejections:
+                yield batch
+
+
+def open_reading(stream: Readable, record_type: RecordType, limits: Limits, block_bytes: int = BLOCK_BYTES) -> Reading:
+    """Reads the header of a file.
+
+    Args:
+        stream: The file from its first byte on; read forward only, at most about `block_bytes` at a time.
+        record_type: What the header must name the columns of.
+        limits: Bounds of a record and a header.
+        block_bytes: Bytes that are read at once where the file is clean. Memory follows it; the outcome does not.
+
+    Raises:
+        FileRejected: The file fails as a whole.
+    """
+    source = Lookahead(stream, block_bytes)
+    header = read_header(source, record_type, limits)
+    return Reading(source, header, limits, block_bytes)
