@@ -1,0 +1,170 @@
+"""What `rowstream doctor` looks at: each check is a function that finds something, or raises what to do about it."""
+
+import http.client
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from rowstream.database import connection
+from rowstream.database.migrate import is_migrated
+from rowstream.errors import RowstreamError
+from rowstream.kafka.topics import TOPICS, topic_partitions
+from rowstream.records.registry import record_types
+from rowstream.runtime.settings import StorageSettings
+from rowstream.stack.addresses import Addresses, without_password
+from rowstream.stack.broker import PARTITIONS
+from rowstream.stack.probes import get, waiting_for
+from rowstream.stack.state_dir import NEEDED_BYTES, StateDir
+from rowstream.storage.s3 import S3Store
+
+_OLDEST_PYTHON = (3, 11)
+
+
+class Wrong(Exception):
+    """A check failed: what was found, and what to do."""
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(found)
+        self.advice = advice
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check; `advice` is empty where all is well."""
+
+    check: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+Check = tuple[str, Callable[[], str]]
+
+
+def machine_checks(state: StateDir) -> Iterator[Check]:
+    """What has to be right whether a system runs or not."""
+    yield "python", _python
+    yield "disk", lambda: _disk(state)
+    yield "state folder", lambda: _state_folder(state)
+    yield "record types", _record_types
+
+
+def system_checks(system: Addresses, state: StateDir) -> Iterator[Check]:
+    """What has to be right in a running system."""
+    yield "gateway", lambda: _ready(f"{system.gateway}/readyz", state)
+    for service, urls in system.metrics.items():
+        for number, url in enumerate(urls, 1):
+            name = f"{service} {number}" if len(urls) > 1 else service
+            if not url.startswith(system.gateway):
+                yield name, lambda url=url: _ready(url.removesuffix("/metrics") + "/readyz", state)  # type: ignore[misc]
+    yield "database", lambda: _database(system.database)
+    yield "topics", lambda: _topics(system.broker, state.read_json(PARTITIONS))
+    yield "bucket", lambda: _bucket(system)
+
+
+def look(check: Check) -> Finding:
+    """Do one check."""
+    name, act = check
+    try:
+        return Finding(name, ok=True, found=act())
+    except Wrong as wrong:
+        return Finding(name, ok=False, found=str(wrong), advice=wrong.advice)
+    except RowstreamError as error:
+        return Finding(name, ok=False, found=str(error), advice="see the part's log in the state folder's logs/")
+
+
+def no_system(state: StateDir) -> Finding:
+    """What is said when there is no running system to look at."""
+    advice = "start one with `rowstream up`, or name its folder with --state-dir"
+    return Finding("system", ok=False, found=f"none runs on {state.path}", advice=advice)
+
+
+def _python() -> str:
+    if sys.version_info < _OLDEST_PYTHON:
+        raise Wrong(platform.python_version(), "install Python 3.11 or later")
+    return platform.python_version()
+
+
+def _disk(state: StateDir) -> str:
+    there = next(folder for folder in (state.path, *state.path.parents) if folder.exists())
+    free = StateDir(there).free_bytes()
+    found = f"{free / 1e9:.1f} GB free for {state.path}"
+    if free < NEEDED_BYTES:
+        raise Wrong(found, f"make room: {NEEDED_BYTES // 1_000_000} MB are needed, and several times the files' size")
+    return found
+
+
+def _state_folder(state: StateDir) -> str:
+    if not state.path.exists():
+        return f"{state.path}, not there yet; `rowstream up` makes it"
+    mode = state.path.stat().st_mode
+    if state.path.stat().st_uid != os.geteuid():
+        raise Wrong(f"{state.path} belongs to another user", "run as that user, or give a folder with --state-dir")
+    if mode & 0o066:
+        raise Wrong(f"{state.path} can be read by others ({mode & 0o777:o})", f"chmod 700 {state.path}")
+    return str(state.path)
+
+
+def _record_types() -> str:
+    return ", ".join(f"{one.name} {one.version}" for one in record_types().values()) or "none is installed"
+
+
+def _ready(url: str, state: StateDir) -> str:
+    where = urlsplit(url)
+    try:
+        status, body = get(where.port or 80, where.path)
+    except (OSError, http.client.HTTPException) as error:
+        advice = f"is `rowstream up` still running? its logs: {state.logs}"
+        raise Wrong(f"{where.netloc} does not answer ({error})", advice) from None
+    if status != http.HTTPStatus.OK:
+        raise Wrong(f"not ready, waiting for {waiting_for(body)}", f"mend what it waits for; its log: {state.logs}")
+    return f"ready at {where.netloc}"
+
+
+def _database(url: str) -> str:
+    engine = connection.make_engine(url, service="doctor", pool_size=1)
+    with connection.retryable_errors(), engine.connect() as conn:
+        migrated = is_migrated(conn)
+        version = conn.exec_driver_sql("SHOW server_version").scalar()
+    engine.dispose()
+    if not migrated:
+        raise Wrong(f"{without_password(url)} lacks tables of this version", "run `rowstream migrate`")
+    return f"Postgres {version} at {without_password(url)}, migrated"
+
+
+def _topics(broker: str, recorded: Mapping[str, int]) -> str:
+    found = topic_partitions(broker)
+    if missing := [topic.name for topic in TOPICS if topic.name not in found]:
+        raise Wrong(f"missing at {broker}: {', '.join(missing)}", "run `rowstream topics`, which makes them")
+    wrong = [
+        f"{topic.name} has {found[topic.name]} partitions, not {wanted}"
+        for topic in TOPICS
+        if found[topic.name] != (wanted := recorded.get(topic.name, topic.partitions))
+    ]
+    if wrong:
+        raise Wrong("; ".join(wrong), "let running uploads end, then delete the topic and run `rowstream topics`")
+    return f"{len(TOPICS)} at {broker}"
+
+
+def _bucket(system: Addresses) -> str:
+    # The environment's credentials, as the services use them; the embedded store takes any.
+    settings = StorageSettings(
+        **{
+            "access_key_id": "any",
+            "secret_access_key": "any",
+            **_storage_in_environment(),
+            "endpoint_url": system.storage or None,
+            "bucket": system.bucket,
+        }
+    )
+    if not S3Store(settings).bucket_exists(system.bucket):
+        raise Wrong(f"{system.bucket} is not at {system.storage or 'AWS'}", "make the bucket, or correct the setting")
+    return f"{system.bucket} at {system.storage or 'AWS'}"
+
+
+def _storage_in_environment() -> dict[str, str]:
+    prefix = "ROWSTREAM_STORAGE__"
+    return {name.removeprefix(prefix).lower(): value for name, value in os.environ.items() if name.startswith(prefix)}

@@ -1,0 +1,19 @@
+"""Options that several commands share, so that they are spelled and explained once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StateDirOption = Annotated[
+    Path,
+    typer.Option(
+        "--state-dir",
+        envvar="ROWSTREAM_STATE_DIR",
+        help="The folder that holds the system's whole state.",
+        show_default=True,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+
+DEFAULT_STATE_DIR = Path(".rowstream")

@@ -1,0 +1,35 @@
+"""What commands print: answers on stdout, everything else (progress, notes, errors) on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_UNLIMITED = 10_000
+
+
+def answer(text: str) -> None:
+    """One line of the command's answer, at once, also into a pipe."""
+    print(text, flush=True)  # noqa: T201 - printing is what a command line does
+
+
+def answer_json(value: object) -> None:
+    """The command's answer as one JSON value on one line; what JSON cannot say (times, ids) as text."""
+    answer(json.dumps(value, default=str))
+
+
+def note(text: str) -> None:
+    """A line that is not the answer: progress, a warning, an error."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - as above
+
+
+def answer_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """The command's answer as a table; as wide as it needs where nobody looks, so that a pipe gets whole lines."""
+    table = Table(*headers, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else _UNLIMITED)
+    console.print(table)

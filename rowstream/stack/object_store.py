@@ -1,0 +1,30 @@
+"""The embedded object store: localbucket, an S3 server whose buckets are folders; it checks no credentials."""
+
+import os
+import sys
+from pathlib import Path
+
+from rowstream.stack.part import Part
+from rowstream.stack.probes import listens
+from rowstream.stack.state_dir import StateDir
+
+OBJECT_STORE = "object_store"
+
+
+def object_store_part(state: StateDir, port: int, bucket: str) -> Part:
+    """The object store at `port`, with `bucket` in it."""
+    folder = state.path / "objects"
+    return Part(
+        name=OBJECT_STORE,
+        command=(sys.executable, "-P", "-m", "localbucket", "--host", "127.0.0.1", "--port", str(port), str(folder)),
+        environment={"PATH": os.defpath, "PYTHONUNBUFFERED": "1"},
+        folder=state.path,
+        prepare=lambda: _make_folders(folder, folder / bucket),
+        ready=listens(port),
+        grace=5.0,
+    )
+
+
+def _make_folders(*folders: Path) -> None:
+    for folder in folders:
+        folder.mkdir(mode=0o700, exist_ok=True)

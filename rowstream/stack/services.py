@@ -1,0 +1,64 @@
+"""The four services as parts: how each is started, and what the environment tells it.
+
+They are started with `python -P`: a file in the present folder that happens to be named like a service is not it.
+"""
+
+import sys
+from collections.abc import Mapping
+
+from rowstream.stack.part import Part
+from rowstream.stack.probes import answers_ready
+
+GATEWAY = "ingest_gateway"
+
+
+def service_names(processors: int) -> dict[str, str]:
+    """The module of each service process, by the process's name."""
+    numbered = {f"record_processor-{number}": "record_processor" for number in range(1, processors + 1)}
+    return {GATEWAY: GATEWAY, "splitter": "splitter", **numbered, "auditor": "auditor"}
+
+
+def service_parts(
+    names: Mapping[str, str], *, ports: Mapping[str, int], environment: Mapping[str, str], needs: tuple[str, ...]
+) -> list[Part]:
+    """A part for each service process.
+
+    Args:
+        names: the module of each, by the process's name.
+        ports: where each answers HTTP, by the process's name.
+        environment: what all have in common; the port is added.
+        needs: names of the parts that must be ready first.
+    """
+    return [
+        Part(
+            name=name,
+            command=(sys.executable, "-P", "-m", module),
+            environment={**environment, "ROWSTREAM_HTTP__HOST": "127.0.0.1", "ROWSTREAM_HTTP__PORT": str(ports[name])},
+            needs=needs,
+            ready=answers_ready(ports[name]),
+            grace=30.0,
+        )
+        for name, module in names.items()
+    ]
+
+
+def service_environment(
+    inherited: Mapping[str, str], *, broker: str, database: str, storage: Mapping[str, str]
+) -> dict[str, str]:
+    """What every service finds in its environment.
+
+    Args:
+        inherited: the environment of `rowstream up`; its ROWSTREAM_* settings reach the services unless set here.
+        broker: bootstrap servers.
+        database: address, with password.
+        storage: settings of the object store, by the name after ROWSTREAM_STORAGE__.
+    """
+    return {
+        # Each process works in one thread and the system scales by processes; Polars reads this when it is imported.
+        "POLARS_MAX_THREADS": "1",
+        **inherited,
+        "PYTHONUNBUFFERED": "1",
+        "ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS": broker,
+        "ROWSTREAM_DATABASE__URL": database,
+        **{f"ROWSTREAM_STORAGE__{name}": value for name, value in storage.items()},
+    }

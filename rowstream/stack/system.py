@@ -1,0 +1,159 @@
+"""A whole system: which parts there are, how they find each other, from the first start to the last stop."""
+
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rowstream.errors import Fatal
+from rowstream.stack import ports
+from rowstream.stack.addresses import API_KEY, SYSTEM, Addresses
+from rowstream.stack.broker import BROKER, broker_part
+from rowstream.stack.jobs import job_part
+from rowstream.stack.object_store import OBJECT_STORE, object_store_part
+from rowstream.stack.part import Part
+from rowstream.stack.postgres import POSTGRES, database_url, postgres_part
+from rowstream.stack.runner import Tell
+from rowstream.stack.services import GATEWAY, service_environment, service_names, service_parts
+from rowstream.stack.state_dir import StateDir, full_disk
+from rowstream.stack.supervisor import Supervisor
+
+BUCKET = "rowstream"
+_PORTS = "ports.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a system is to be.
+
+    Attributes:
+        state_dir: the folder of its whole state.
+        processors: how many record processors.
+        port: of the API; 0 takes a free one.
+        broker: bootstrap servers of a real Kafka, instead of the embedded one.
+        database: postgresql:// address of a real Postgres, instead of the embedded one.
+        storage: endpoint URL of a real S3, instead of the embedded one; its credentials and bucket are taken from the
+            environment (ROWSTREAM_STORAGE__*).
+    """
+
+    state_dir: Path = Path(".rowstream")
+    processors: int = 2
+    port: int = 8000
+    broker: str | None = None
+    database: str | None = field(default=None, repr=False)
+    storage: str | None = None
+
+
+@asynccontextmanager
+async def running(options: Options, tell: Tell) -> AsyncIterator[tuple[Addresses, Supervisor]]:
+    """Run a system while inside: its addresses once all is ready, and the supervisor, to wait on.
+
+    Args:
+        options: what it is to be.
+        tell: called for every part that is ready, and for every one that ended and is started again.
+
+    Raises:
+        Fatal: it cannot be started (the folder is in use, the port is taken, the disk is full, a part fails); the
+            message is one line that says what to do.
+    """
+    state = StateDir(options.state_dir)
+    state.make()
+    with state.lock(), _plain_errors(state):
+        state.check_room()
+        numbers = choose_ports(options, state)
+        environment, embedded = infrastructure(options, state, numbers)
+        names = service_names(options.processors)
+        needs = tuple(part.name for part in embedded)
+        services = service_parts(names, ports=numbers, environment=environment, needs=needs)
+        supervisor = Supervisor([*embedded, *services], folder=state.logs, tell=tell)
+        try:
+            await supervisor.start()
+            addresses = find_addresses(environment, numbers, names, state.read(API_KEY) or "")
+            addresses.save(state)
+            yield addresses, supervisor
+        finally:
+            state.forget(SYSTEM)
+            await supervisor.stop()
+
+
+def infrastructure(options: Options, state: StateDir, numbers: Mapping[str, int]) -> tuple[dict[str, str], list[Part]]:
+    """The environment in which services find what they need, and the parts that provide it: embedded, or real ones.
+
+    Raises:
+        Fatal: something embedded cannot run on this machine.
+    """
+    environment = service_environment(
+        os.environ,
+        broker=options.broker or f"127.0.0.1:{numbers[BROKER]}",
+        database=options.database or database_url(state, numbers[POSTGRES]),
+        storage=storage_settings(options.storage, numbers[OBJECT_STORE]),
+    )
+
+    def job(name: str, *needs: str) -> Part:
+        return job_part(name, state, environment=environment, needs=needs)
+
+    return environment, [
+        *(
+            [job("database")]
+            if options.database
+            else [postgres_part(state, numbers[POSTGRES]), job("database", POSTGRES)]
+        ),
+        job("topics") if options.broker else broker_part(state, numbers[BROKER]),
+        job("bucket") if options.storage else object_store_part(state, numbers[OBJECT_STORE], BUCKET),
+    ]
+
+
+def storage_settings(real: str | None, port: int) -> dict[str, str]:
+    """ROWSTREAM_STORAGE__* of the embedded store at `port`, or of a real one, whose other settings the user sets."""
+    if real:
+        return {"ENDPOINT_URL": real}
+    return {
+        "ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "ACCESS_KEY_ID": "embedded",
+        "SECRET_ACCESS_KEY": "embedded-store-checks-none",
+        "REGION": "us-east-1",
+        "BUCKET": BUCKET,
+        "PRESIGNED_POST": "false",
+    }
+
+
+def choose_ports(options: Options, state: StateDir) -> dict[str, int]:
+    """A port for everything that listens: those of last time where they are free.
+
+    Raises:
+        PortTaken: the API's port is not to be had.
+    """
+    names = [BROKER, POSTGRES, OBJECT_STORE, *service_names(options.processors)]
+    chosen = ports.choose(names, state.read_json(_PORTS))
+    if options.port:
+        ports.require(options.port)
+        chosen[GATEWAY] = options.port
+    state.write_json(_PORTS, chosen)
+    return chosen
+
+
+def find_addresses(
+    environment: Mapping[str, str], numbers: Mapping[str, int], names: Mapping[str, str], api_key: str
+) -> Addresses:
+    """The addresses of a system, from its services' environment and ports."""
+    metrics: dict[str, tuple[str, ...]] = {}
+    for name, service in names.items():
+        metrics[service] = (*metrics.get(service, ()), f"http://127.0.0.1:{numbers[name]}/metrics")
+    return Addresses(
+        gateway=f"http://127.0.0.1:{numbers[GATEWAY]}",
+        broker=environment["ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS"],
+        database=environment["ROWSTREAM_DATABASE__URL"],
+        storage=environment["ROWSTREAM_STORAGE__ENDPOINT_URL"],
+        bucket=environment.get("ROWSTREAM_STORAGE__BUCKET", BUCKET),
+        api_key=api_key,
+        metrics=metrics,
+    )
+
+
+@contextmanager
+def _plain_errors(state: StateDir) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise full_disk(error, state.path) or Fatal(f"{error.filename or state.path}: {error.strerror}") from error
