@@ -181,7 +181,7 @@ def postgres_server(folder: Path) -> Iterator[Postgres]:
 
 @contextmanager
 def broker_server(folder: Path) -> Iterator[Server]:
-    """The embedded stack's broker with all topics; it holds all in memory, so a restart is a broker that lost its log."""
+    """The embedded broker with all topics; what it holds is in memory, so a restart is a broker that lost its log."""
     port = free_port()
     url = f"tcp://127.0.0.1:{port}"
     server = Server(
