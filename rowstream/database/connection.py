@@ -49,6 +49,7 @@ def make_engine(url: str, *, role: str | None = None, service: str, pool_size: i
         max_overflow=pool_size,
         pool_pre_ping=True,
         pool_timeout=10,
+        hide_parameters=True,  # an error's text reaches logs, and parameters may be cells of a record
         connect_args={**_CONNECT, "options": options, "application_name": f"rowstream-{service}"},
     )
 

@@ -4,7 +4,7 @@ Headers as Kafka Connect names them (KIP-298), since tools read those.
 """
 
 from rowstream.kafka.consumer import Received
-from rowstream.kafka.producer import Producer
+from rowstream.kafka.producer import OnDelivery, Producer
 from rowstream.kafka.topics import DEAD_LETTERS
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import DEAD_LETTERS as COUNTER
@@ -12,8 +12,18 @@ from rowstream.runtime.metrics import DEAD_LETTERS as COUNTER
 log = get_logger(__name__)
 
 
-def put_aside(producer: Producer, message: Received, *, stage: str, error: Exception) -> None:
-    """Copy the message to the dead-letter topic with where it stood, in which stage it failed, and why."""
+def put_aside(
+    producer: Producer,
+    message: Received,
+    *,
+    stage: str,
+    error: Exception,
+    on_delivery: OnDelivery = lambda _: None,
+) -> None:
+    """Copy the message to the dead-letter topic with where it stood, in which stage it failed, and why.
+
+    `on_delivery` gets None, or why the copy was not taken; settle the message only after the former.
+    """
     COUNTER.labels(message.topic).inc()
     log.warning(
         "message put aside",
@@ -31,4 +41,4 @@ def put_aside(producer: Producer, message: Received, *, stage: str, error: Excep
         "__connect.errors.exception.class.name": type(error).__name__,
         "__connect.errors.exception.message": str(error),
     }
-    producer.send(DEAD_LETTERS, message.value, key=message.key, headers=headers)
+    producer.send(DEAD_LETTERS, message.value, key=message.key, headers=headers, on_delivery=on_delivery)

@@ -56,6 +56,7 @@ SHARED = {
     "organizations": {GATEWAY: "SELECT"},
     "message_schemas": dict.fromkeys((GATEWAY, SPLITTER, PROCESSOR, AUDITOR), "SELECT, INSERT"),
     "record_type_tables": dict.fromkeys((GATEWAY, PROCESSOR), "SELECT"),
+    "alembic_version": dict.fromkeys((GATEWAY, RELAY, SPLITTER, PROCESSOR, AUDITOR), "SELECT"),
 }
 
 
@@ -200,9 +201,7 @@ CREATE TABLE batch_upload_errors (
     row_data JSONB,
     raw_text TEXT,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
-    PRIMARY KEY (batch_upload_id, row_number),
-    FOREIGN KEY(organization_id) REFERENCES organizations (id),
-    FOREIGN KEY(batch_upload_id) REFERENCES batch_uploads (id)
+    PRIMARY KEY (batch_upload_id, row_number)
 );
 COMMENT ON COLUMN batch_upload_errors.row_number IS 'as a spreadsheet shows it: the header is row 1';
 COMMENT ON COLUMN batch_upload_errors.errors IS '[{field, code, message, value}]';
@@ -243,9 +242,7 @@ CREATE TABLE held_records (
     row_data JSONB NOT NULL,
     reason JSONB NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
-    PRIMARY KEY (batch_upload_id, row_number),
-    FOREIGN KEY(organization_id) REFERENCES organizations (id),
-    FOREIGN KEY(batch_upload_id) REFERENCES batch_uploads (id)
+    PRIMARY KEY (batch_upload_id, row_number)
 );
 CREATE TABLE processed_chunks (
     organization_id UUID NOT NULL,
@@ -267,9 +264,7 @@ CREATE TABLE processed_chunks (
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
     duration_ms BIGINT NOT NULL,
     announced_at TIMESTAMP WITH TIME ZONE,
-    PRIMARY KEY (batch_upload_id, chunk_number),
-    FOREIGN KEY(organization_id) REFERENCES organizations (id),
-    FOREIGN KEY(batch_upload_id) REFERENCES batch_uploads (id)
+    PRIMARY KEY (batch_upload_id, chunk_number)
 );
 CREATE TABLE upload_control (
     organization_id UUID NOT NULL,
