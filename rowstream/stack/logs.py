@@ -20,13 +20,14 @@ def open_log(log: Path) -> BinaryIO:
     return os.fdopen(descriptor, "ab", buffering=0)
 
 
-def cap(log: Path, largest: int = LARGEST_LOG) -> bool:
-    """Move a log that is over `largest` bytes to NAME.log.1 while its writer goes on; True if it did.
+def cap(log: Path, largest: int | None = None) -> bool:
+    """Move a log that is too large to NAME.log.1 while its writer goes on; True if it did.
 
+    Too large is over `largest` bytes, LARGEST_LOG unless said otherwise.
     Lines written between the copy and the emptying are lost: a log may lose lines, the disk may not fill.
     """
     try:
-        if log.stat().st_size <= largest:
+        if log.stat().st_size <= (LARGEST_LOG if largest is None else largest):
             return False
         try:
             shutil.copyfile(log, _previous(log))

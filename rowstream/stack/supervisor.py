@@ -10,7 +10,7 @@ from rowstream.stack import logs
 from rowstream.stack.part import Part, levels
 from rowstream.stack.runner import Runner, Starting, Tell
 
-_LOOK_AT_LOGS_EVERY = 10.0
+LOOK_AT_LOGS_EVERY = 10.0
 
 
 class Supervisor:
@@ -86,6 +86,6 @@ class Supervisor:
 
     async def _cap_logs(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_AT_LOGS_EVERY)
+            await asyncio.sleep(LOOK_AT_LOGS_EVERY)
             for log in self._logs:
                 await asyncio.to_thread(logs.cap, log)

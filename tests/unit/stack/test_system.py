@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from rowstream.stack import ports
+from rowstream.stack.services import service_environment, service_names, service_parts
+from rowstream.stack.state_dir import StateDir
+from rowstream.stack.system import Options, choose_ports, find_addresses, storage_settings
+
+
+def test_services_have_a_process_each_and_processors_as_many_as_asked() -> None:
+    names = service_names(processors=3)
+    assert list(names) == [
+        "ingest_gateway",
+        "splitter",
+        "record_processor-1",
+        "record_processor-2",
+        "record_processor-3",
+        "auditor",
+    ]
+    assert set(names.values()) == {"ingest_gateway", "splitter", "record_processor", "auditor"}
+
+
+def test_what_the_user_sets_reaches_the_services_but_not_over_what_the_system_knows() -> None:
+    environment = service_environment(
+        {"ROWSTREAM_SPLITTER__SLOTS": "3", "ROWSTREAM_DATABASE__URL": "elsewhere", "POLARS_MAX_THREADS": "4"},
+        broker="b:1",
+        database="postgresql://here",
+        storage={"BUCKET": "mine"},
+    )
+    assert environment["ROWSTREAM_SPLITTER__SLOTS"] == "3"
+    assert environment["ROWSTREAM_DATABASE__URL"] == "postgresql://here"
+    assert environment["ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS"] == "b:1"
+    assert environment["ROWSTREAM_STORAGE__BUCKET"] == "mine"
+    assert environment["POLARS_MAX_THREADS"] == "4"
+
+
+def test_each_service_has_a_port_of_its_own_and_no_secret_in_its_command() -> None:
+    names = service_names(1)
+    numbers = {name: number for number, name in enumerate(names, 7000)}
+    parts = service_parts(names, ports=numbers, environment={"ROWSTREAM_DATABASE__URL": "hidden"}, needs=("broker",))
+    assert [part.environment["ROWSTREAM_HTTP__PORT"] for part in parts] == ["7000", "7001", "7002", "7003"]
+    assert all(part.environment["ROWSTREAM_HTTP__HOST"] == "127.0.0.1" for part in parts)
+    assert all(part.needs == ("broker",) for part in parts)
+    assert "hidden" not in repr(parts)
+
+
+def test_a_real_store_keeps_the_settings_of_the_user() -> None:
+    assert storage_settings("https://s3.example", 0) == {"ENDPOINT_URL": "https://s3.example"}
+    assert storage_settings(None, 9000)["ENDPOINT_URL"] == "http://127.0.0.1:9000"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    return StateDir(tmp_path)
+
+
+def test_the_same_ports_are_chosen_next_time(state: StateDir) -> None:
+    options = Options(state_dir=state.path, port=0)
+    first = choose_ports(options, state)
+    assert choose_ports(options, state) == first
+    assert {"broker", "postgres", "object_store", "record_processor-2"} <= set(first)
+
+
+def test_the_port_that_was_asked_for_is_the_gateways(state: StateDir) -> None:
+    port = ports.choose(["free"], {})["free"]
+    assert choose_ports(Options(state_dir=state.path, port=port), state)["ingest_gateway"] == port
+
+
+def test_addresses_list_the_metrics_of_every_process() -> None:
+    names = service_names(2)
+    numbers = {name: number for number, name in enumerate(names, 7000)}
+    environment = service_environment({}, broker="b:1", database="d", storage=storage_settings(None, 9))
+    addresses = find_addresses(environment, numbers, names, "key")
+    assert addresses.gateway == "http://127.0.0.1:7000"
+    assert addresses.bucket == "rowstream"
+    assert addresses.metrics["record_processor"] == ("http://127.0.0.1:7002/metrics", "http://127.0.0.1:7003/metrics")
+    assert addresses.metrics["ingest_gateway"] == ("http://127.0.0.1:7000/metrics",)
+
+
+def test_a_password_in_the_options_is_not_shown() -> None:
+    assert "hidden" not in repr(Options(database="postgresql://me:hidden@db/n"))
