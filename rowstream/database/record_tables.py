@@ -72,7 +72,7 @@ def _create(conn: Connection, record_type: RecordType, columns: dict[str, str]) 
     key = ", ".join(f'"{name}"' for name in record_type.key)
     table = record_type.table
     body = [
-        "organization_id uuid NOT NULL REFERENCES organizations (id)",
+        "organization_id uuid NOT NULL",
         *typed,
         "batch_upload_id uuid NOT NULL",
         "row_number bigint NOT NULL",

@@ -58,6 +58,11 @@ def _organization() -> Column[object]:
     return Column("organization_id", Uuid, ForeignKey("organizations.id"), nullable=False)
 
 
+def _copied_into() -> list[Column[object]]:
+    """For a table that rows are copied into: no foreign keys, since a check a row would cost more than the COPY."""
+    return [Column("organization_id", Uuid, nullable=False), Column("batch_upload_id", Uuid, primary_key=True)]
+
+
 def _upload(*, key: bool = False) -> Column[object]:
     return Column("batch_upload_id", Uuid, ForeignKey("batch_uploads.id"), nullable=False, primary_key=key)
 
@@ -151,8 +156,7 @@ batch_upload_audit_logs = Table(
 batch_upload_errors = Table(
     "batch_upload_errors",
     metadata,
-    _organization(),
-    _upload(key=True),
+    *_copied_into(),
     Column("row_number", BigInteger, primary_key=True, comment="as a spreadsheet shows it: the header is row 1"),
     Column("error_code", Text, nullable=False),
     Column("error_message", Text, nullable=False),
@@ -165,8 +169,7 @@ batch_upload_errors = Table(
 held_records = Table(
     "held_records",
     metadata,
-    _organization(),
-    _upload(key=True),
+    *_copied_into(),
     Column("row_number", BigInteger, primary_key=True),
     Column("record_type", Text, nullable=False),
     Column("record_key", Text, nullable=False),
@@ -223,8 +226,7 @@ upload_control = Table(
 processed_chunks = Table(
     "processed_chunks",
     metadata,
-    _organization(),
-    _upload(key=True),
+    *_copied_into(),
     Column("chunk_number", BigInteger, primary_key=True, autoincrement=False),
     Column("lane", Integer, nullable=False),
     Column("lane_seq", Integer, nullable=False),

@@ -1,0 +1,40 @@
+"""Builds the record processor's adapters and hands them to the service."""
+
+from record_processor.process import Processor
+from record_processor.service import GROUP, ProcessorService
+from record_processor.settings import ProcessorSettings
+from record_processor.zombies import SERVICE, Patience
+from rowstream.database.connection import PROCESSOR_ROLE, make_engine
+from rowstream.database.schemas import SchemaTable
+from rowstream.kafka.consumer import Consumer
+from rowstream.kafka.producer import Producer
+from rowstream.kafka.topics import CHUNKS
+from rowstream.records import registry
+from rowstream.runtime.health import Health
+from rowstream.runtime.service import running
+
+
+def main() -> None:
+    """Run one record processor until SIGTERM."""
+    settings = ProcessorSettings.load()
+    registry.record_types()  # a broken plug-in stops the start, not the first chunk
+    health = Health("kafka")
+    with running("record_processor", settings, health) as service:
+        url = settings.database.url.get_secret_value()
+        engine = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=settings.database.pool_size)
+        patience = Patience(make_engine(url, service="patience", pool_size=1), settings.processor.lock_patience_seconds)
+        schemas = SchemaTable(engine)
+        schemas.register()
+        consumer = Consumer(settings.kafka, group=GROUP, topics=[CHUNKS], on_assigned=lambda: health.ok("kafka"))
+        ProcessorService(
+            running=service,
+            processor=Processor(engine, patience=patience),
+            consumer=consumer,
+            producer=Producer(settings.kafka, linger_ms=0),
+            schemas=schemas,
+            settings=settings.processor,
+        ).run()
+
+
+if __name__ == "__main__":
+    main()

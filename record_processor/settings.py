@@ -1,0 +1,25 @@
+"""The record processor's slice of the configuration."""
+
+from pydantic import BaseModel, Field
+
+from rowstream.runtime.settings import ServiceSettings
+
+
+class ProcessorSlice(BaseModel):
+    """How chunks are taken and loaded."""
+
+    batch_chunks: int = Field(32, ge=1, le=256, description="Most chunks taken into one transaction")
+    lock_patience_seconds: float = Field(
+        10.0, gt=0, description="Seconds to wait for a lane before a session of ours that holds it is ended"
+    )
+    schema_patience_seconds: float = Field(
+        120.0,
+        ge=0,
+        description="Seconds to wait for a message's schema to be registered before it counts as unreadable",
+    )
+
+
+class ProcessorSettings(ServiceSettings):
+    """All that the record processor is configured by."""
+
+    processor: ProcessorSlice = ProcessorSlice()
