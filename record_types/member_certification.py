@@ -5,6 +5,7 @@ from typing import Final
 import dataframely as dy
 import polars as pl
 
+from record_types.member_certification_sample import sample
 from rowstream.records import BusinessRule, Derived, RecordType
 
 # The pattern that the HTML standard gives for <input type=email>: what people's browsers take.
@@ -67,4 +68,5 @@ RECORD_TYPE: Final = RecordType(
             ),
         )
     },
+    sample=sample,
 )

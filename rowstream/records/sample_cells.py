@@ -1,0 +1,97 @@
+"""What samplers are made of: columns of realistic cells, always the same for the same generator."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final
+
+import dataframely as dy
+import numpy as np
+import polars as pl
+
+from rowstream.errors import Fatal
+from rowstream.records.parse import FLOATS, INTEGERS
+
+_FIRST_DAY: Final = dt.date(2020, 1, 1)
+_LAST_DAY: Final = dt.date(2024, 12, 31)
+
+
+def pick(choices: Sequence[str], rng: np.random.Generator, rows: int) -> pl.Series:
+    """One of the choices for each row, each as likely; repeat a choice to make it likelier."""
+    return pl.Series(choices, dtype=pl.String).gather(pl.Series(rng.integers(0, len(choices), rows)))
+
+
+def whole(low: int, high: int, rng: np.random.Generator, rows: int) -> pl.Series:
+    """Whole numbers from low to high, both included, as texts."""
+    return pl.Series(rng.integers(low, high, rows, endpoint=True)).cast(pl.String)
+
+
+def padded(numbers: np.ndarray, width: int, prefix: str = "") -> pl.Series:
+    """Numbers as texts of equal width, zeros in front: `M0000000042`."""
+    return pl.select(prefix + pl.Series(numbers).cast(pl.String).str.zfill(width)).to_series()
+
+
+def days(first: dt.date, last: dt.date, rng: np.random.Generator, rows: int) -> pl.Series:
+    """Days from first to last, both included, written YYYY-MM-DD."""
+    calendar = pl.date_range(first, last, eager=True).dt.to_string("%Y-%m-%d")
+    return calendar.gather(pl.Series(rng.integers(0, len(calendar), rows)))
+
+
+def some_empty(cells: pl.Series, share: float, rng: np.random.Generator) -> pl.Series:
+    """The cells, a share of them empty."""
+    return cells.set(pl.Series(rng.random(len(cells)) < share), None)
+
+
+def from_schema(
+    schema: type[dy.Schema], key: Sequence[str], numbers: np.ndarray, rng: np.random.Generator
+) -> pl.DataFrame:
+    """Cells for a record type that brings no sampler: valid, if not very lifelike.
+
+    Raises:
+        Fatal: The schema asks for more than can be guessed, such as a pattern; the type has to bring a sampler.
+    """
+    columns = schema.columns()
+    numbered = next((name for name in key if _takes_any_number(columns[name])), None)
+    if numbered is None:
+        raise Fatal(f"no column of the key {tuple(key)} takes a number of any size; give the record type a sample=")
+    made = {name: _column(name, column, rng, len(numbers)) for name, column in columns.items()}
+    prefix = f"{numbered}-" if isinstance(columns[numbered], dy.String) else ""
+    made[numbered] = padded(numbers, 10, prefix)
+    return pl.DataFrame(made)
+
+
+def _takes_any_number(column: dy.Column) -> bool:
+    if column.check is not None:
+        return False
+    if isinstance(column, dy.String):
+        return column.regex is None and column.max_length is None
+    return isinstance(column, (dy.Int64, dy.UInt64, dy.Integer)) and column.max is None and column.is_in is None
+
+
+def _column(name: str, column: dy.Column, rng: np.random.Generator, rows: int) -> pl.Series:
+    cells = _guess(name, column, rng, rows)
+    if cells is None and not column.nullable:
+        raise Fatal(f"no cell can be guessed for the column {name!r}; give the record type a sample=")
+    empty = pl.Series([None], dtype=pl.String).new_from_index(0, rows)
+    return empty if cells is None else some_empty(cells, 0.2 if column.nullable else 0, rng)
+
+
+def _guess(name: str, column: dy.Column, rng: np.random.Generator, rows: int) -> pl.Series | None:
+    cells = None
+    match column:
+        case _ if column.check is not None:
+            pass
+        case dy.Enum():
+            cells = pick(column.categories, rng, rows)
+        case dy.Bool():
+            cells = pick(["true", "false"], rng, rows)
+        case dy.Date():
+            cells = days(column.min or _FIRST_DAY, column.max or _LAST_DAY, rng, rows)
+        case dy.Datetime():
+            cells = pl.select(days(_FIRST_DAY, _LAST_DAY, rng, rows) + "T12:30:00Z").to_series()
+        case dy.String() if column.regex is None and column.min_length is None and column.max_length is None:
+            cells = pl.select(pl.lit(f"{name} ") + whole(1, 999, rng, rows)).to_series()
+        case _ if isinstance(column, (*INTEGERS, *FLOATS, dy.Decimal)):
+            low, high = getattr(column, "min", None), getattr(column, "max", None)
+            least = 0 if low is None else int(low)
+            cells = whole(least, least + 100 if high is None else int(high), rng, rows)
+    return cells
