@@ -1,0 +1,1 @@
+"""A record type for rowstream: flights that departed New York City."""
