@@ -59,7 +59,7 @@ async def running(options: Options, tell: Tell) -> AsyncIterator[tuple[Addresses
     """
     state = StateDir(options.state_dir)
     state.make()
-    with state.lock(), _plain_errors(state):
+    with _plain_errors(state), state.lock():
         state.check_room()
         numbers = choose_ports(options, state)
         environment, embedded = infrastructure(options, state, numbers)

@@ -1,0 +1,247 @@
+"""`rowstream up` with its real servers, and small stand-ins where the four services go."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from rowstream.kafka.topics import TOPICS, topic_partitions
+
+ROWSTREAM = str(Path(sys.executable).with_name("rowstream"))
+STAND_IN = """
+import http.server, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"ready": true, "waiting_for": []}')
+http.server.HTTPServer(("127.0.0.1", int(os.environ["ROWSTREAM_HTTP__PORT"])), Handler).serve_forever()
+"""
+
+
+class Place:
+    """A folder with a state folder in it, and with stand-ins for the services."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        for service in ("ingest_gateway", "splitter", "record_processor", "auditor"):
+            (folder / f"{service}.py").write_text(STAND_IN)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ROWSTREAM, *arguments],
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @contextmanager
+    def up(self, *arguments: str) -> Iterator["Up"]:
+        command = [ROWSTREAM, "up", "--state-dir", str(self.state), "--processors", "1", "--port", "0", *arguments]
+        with (
+            (self.folder / "notes").open("w") as notes,
+            subprocess.Popen(
+                command, cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=notes, text=True
+            ) as process,
+        ):
+            try:
+                yield Up(process, self.folder / "notes")
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROWSTREAM_")}
+        return {**kept, "PYTHONPATH": str(self.folder)}
+
+
+class Up:
+    """A running `rowstream up`; its answer is read, so it is ready."""
+
+    def __init__(self, process: subprocess.Popen[str], notes: Path) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.answer = process.stdout.readline()
+        self._notes = notes
+
+    @property
+    def notes(self) -> str:
+        return self._notes.read_text()
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, word: str) -> psutil.Process:
+        return next(child for child in self.children() if word in child.cmdline())
+
+
+def until(true: Callable[[], bool], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.05)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with TemporaryDirectory(prefix="rowstream-test-") as folder:
+        yield Place(Path(folder))
+
+
+def test_up_prints_every_address_as_one_json_object_and_leaves_nothing(place: Place) -> None:
+    with place.up("--json") as up:
+        system: dict[str, Any] = json.loads(up.answer)
+        assert list(system) == ["gateway", "broker", "database", "storage", "bucket", "api_key", "metrics"]
+        assert set(topic_partitions(system["broker"])) >= {topic.name for topic in TOPICS}
+        with psycopg.connect(system["database"]) as connection:
+            assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (1,)
+        assert set(system["metrics"]) == {"ingest_gateway", "splitter", "record_processor", "auditor"}
+
+        children = up.children()
+        shown = " ".join(word for child in children for word in child.cmdline())
+        shown += "".join(log.read_text() for log in (place.state / "logs").iterdir()) + up.notes
+        password = system["database"].split(":")[2].split("@")[0]
+        assert password not in shown
+        assert system["api_key"] not in shown
+        listening = {
+            one.laddr.ip for child in children for one in child.net_connections("inet") if one.status == "LISTEN"
+        }
+        assert listening == {"127.0.0.1"}
+        secrets = [place.state / name for name in ("system.json", "api_key", "database_password")]
+        assert [path.stat().st_mode & 0o777 for path in secrets] == [0o600] * 3
+        assert place.state.stat().st_mode & 0o666 == 0o600
+
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(30) == 0
+        assert up.process.stdout is not None
+        assert up.process.stdout.read() == ""
+    assert gone(children)
+    assert len(children) >= 7
+    assert not (place.state / "system.json").exists()
+
+
+def test_the_second_time_all_addresses_and_the_key_are_the_same(place: Place) -> None:
+    with place.up("--json") as first:
+        before = json.loads(first.answer)
+    with place.up("--json") as second:
+        assert json.loads(second.answer) == before
+
+
+def test_for_people_it_prints_one_line_without_secrets_and_says_what_was_started_again(place: Place) -> None:
+    with place.up() as up:
+        assert up.answer.startswith("ready  gateway http://127.0.0.1:")
+        assert (place.state / "database_password").read_text() not in up.answer
+        assert (place.state / "api_key").read_text() not in up.answer
+
+        splitter, auditor = up.child("splitter"), up.child("auditor")
+        splitter.kill()
+        until(lambda: "splitter is ready again" in up.notes)
+        assert re.search(
+            r"splitter was killed by SIGKILL; starting it again in 0\.2 s \(log: .*splitter\.log\)", up.notes
+        )
+        assert auditor.is_running()
+
+        again = place.run("up", "--state-dir", str(place.state), "--port", "0")
+        assert again.returncode == 1
+        assert again.stderr.startswith(f"rowstream: rowstream is already running on {place.state} (process ")
+        assert again.stderr.count("\n") == 1
+        assert again.stdout == ""
+
+
+def test_nothing_survives_an_up_that_was_killed_and_the_next_one_starts(place: Place) -> None:
+    with place.up() as up:
+        children = up.children()
+        up.process.kill()
+        until(lambda: gone(children), seconds=5)
+        assert len(children) >= 7
+    with place.up() as up:
+        assert up.answer.startswith("ready")
+
+
+def test_a_signal_during_the_start_leaves_nothing(place: Place) -> None:
+    command = [ROWSTREAM, "up", "--state-dir", str(place.state), "--port", "0"]
+    with subprocess.Popen(command, cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        until(lambda: len(psutil.Process(up.pid).children()) >= 2)
+        children = psutil.Process(up.pid).children(recursive=True)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(30) == 0
+        assert up.stdout is not None
+        assert up.stdout.read() == ""
+    assert gone(children)
+
+
+def test_a_taken_port_is_one_line_that_says_whose_it_is(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        refused = Place(tmp_path).run("up", "--state-dir", "state", "--port", str(port))
+    assert refused.returncode == 1
+    assert re.fullmatch(rf"rowstream: port {port} is taken by .* \(process {os.getpid()}\); .*--port\n", refused.stderr)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("filled", "said"), [(False, "MB free and rowstream needs 500 MB"), (True, "the disk of .* is full|has 0 MB free")]
+)
+def test_a_full_disk_is_one_line(*, filled: bool, said: str, small_disk: Path, tmp_path: Path) -> None:
+    if filled:
+        with pytest.raises(OSError, match="No space left"):
+            (small_disk / "filling").write_bytes(bytes(30_000_000))
+    refused = Place(tmp_path).run("up", "--state-dir", str(small_disk / "state"), "--port", "0")
+    assert refused.returncode == 1
+    assert re.fullmatch(f"rowstream: .*({said}).*; make room, .*--state-dir\n", refused.stderr)
+
+
+def test_doctor_and_topics_find_the_running_system(place: Place) -> None:
+    with place.up() as up:
+        well = place.run("doctor", "--state-dir", str(place.state), "--json")
+        findings = {finding["check"]: finding for finding in json.loads(well.stdout)}
+        assert [name for name, finding in findings.items() if not finding["ok"]] == []
+        assert {"gateway", "splitter", "record_processor", "auditor", "database", "topics", "bucket"} <= set(findings)
+        assert well.returncode == 0
+
+        listed = place.run("topics", "--state-dir", str(place.state), "--json")
+        assert [topic["topic"] for topic in json.loads(listed.stdout)["topics"]] == [topic.name for topic in TOPICS]
+        assert json.loads(listed.stdout)["made"] == []
+
+        with psycopg.connect(json.loads((place.state / "system.json").read_text())["database"]) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = 'older'")
+        up.child("auditor").suspend()
+        ill = place.run("doctor", "--state-dir", str(place.state))
+        up.child("auditor").resume()
+        assert ill.returncode == 1
+        assert [line.split()[1] for line in ill.stdout.splitlines() if line.startswith("WRONG")] == [
+            "auditor",
+            "database",
+        ]
+        assert "run `rowstream migrate`" in ill.stdout
