@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class StartView:
     """Lines on stderr: where a person looks, one for each part that is ready and what is still missing below."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, state_dir: Path, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
         self._status: Status | None = None
         self._missing: list[str] = []
         self._starting = True

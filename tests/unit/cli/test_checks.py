@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from rowstream.cli import checks
+from rowstream.errors import Retryable
+from rowstream.stack.addresses import Addresses
+from rowstream.stack.state_dir import StateDir
+
+
+def found(state: StateDir, name: str) -> checks.Finding:
+    return checks.look((name, dict(checks.machine_checks(state))[name]))
+
+
+def test_a_machine_on_which_nothing_is_wrong(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "deep" / "state")
+    findings = [checks.look(check) for check in checks.machine_checks(state)]
+    assert [finding.check for finding in findings if not finding.ok] == []
+    assert not state.path.exists()
+
+
+def test_a_state_folder_that_others_can_read(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    state.make()
+    assert found(state, "state folder").ok
+    state.path.chmod(0o755)
+    finding = found(state, "state folder")
+    assert not finding.ok
+    assert "755" in finding.found
+    assert finding.advice == f"chmod 700 {state.path}"
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "NEEDED_BYTES", 10**18)
+    finding = found(StateDir(tmp_path), "disk")
+    assert not finding.ok
+    assert "make room" in finding.advice
+
+
+def test_an_old_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 10))
+    assert not found(StateDir(tmp_path), "python").ok
+
+
+def test_a_server_that_does_not_answer_is_a_finding_and_no_error() -> None:
+    def away() -> str:
+        raise Retryable("the broker does not answer")
+
+    finding = checks.look(("topics", away))
+    assert (finding.ok, finding.found) == (False, "the broker does not answer")
+    assert finding.advice
+
+
+def test_each_process_of_a_service_is_looked_at(tmp_path: Path) -> None:
+    system = Addresses(
+        gateway="http://127.0.0.1:1",
+        broker="",
+        database="",
+        storage="",
+        bucket="",
+        api_key="",
+        metrics={
+            "ingest_gateway": ("http://127.0.0.1:1/metrics",),
+            "record_processor": ("http://127.0.0.1:2/metrics", "http://127.0.0.1:3/metrics"),
+            "auditor": ("http://127.0.0.1:4/metrics",),
+        },
+    )
+    names = [name for name, _ in checks.system_checks(system, StateDir(tmp_path))]
+    assert names == [
+        "gateway",
+        "record_processor 1",
+        "record_processor 2",
+        "auditor",
+        "database",
+        "topics",
+        "bucket",
+    ]
+    gateway = checks.look(next(iter(checks.system_checks(system, StateDir(tmp_path)))))
+    assert gateway.found.startswith("127.0.0.1:1 does not answer")
