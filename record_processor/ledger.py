@@ -5,7 +5,7 @@ chunk that is delivered twice, to whichever processor, is worked once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
 from uuid import UUID
@@ -19,6 +19,7 @@ from rowstream.messages.chunk_result import ChunkResult
 
 CLOSED = ("failed", "cancelled")
 Place = tuple[UUID, int]
+_SHARED = tuple(field.name for field in fields(ChunkResult) if field.name != "upload_id")
 
 
 class Verdict(Enum):
@@ -176,9 +177,8 @@ def read_results(connection: Connection, chunks: Iterable[ChunkInHand]) -> list[
         return []
     ledger = processed_chunks.c
     query = select(processed_chunks).where(tuple_(ledger.batch_upload_id, ledger.chunk_number).in_(sorted(keys)))
-    names = ChunkResult.__dataclass_fields__.keys() - {"upload_id"}
     return [
-        ChunkResult(upload_id=row["batch_upload_id"], **{name: row[name] for name in names})
+        ChunkResult(upload_id=row["batch_upload_id"], **{name: row[name] for name in _SHARED})
         for row in connection.execute(query).mappings()
     ]
 
@@ -190,5 +190,4 @@ def transaction_time(connection: Connection) -> datetime:
 
 
 def _row(result: ChunkResult, digest: bytes) -> dict[str, object]:
-    names = result.__dataclass_fields__.keys() - {"upload_id"}
-    return {"batch_upload_id": result.upload_id, "digest": digest} | {name: getattr(result, name) for name in names}
+    return {"batch_upload_id": result.upload_id, "digest": digest} | {name: getattr(result, name) for name in _SHARED}

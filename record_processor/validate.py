@@ -51,7 +51,7 @@ def validate(texts: pl.DataFrame, record_type: RecordType) -> Validated:
     typed = typed.with_columns(_suspects(cells, typed, record_type))
     good, failure = _judged(record_type.schema).filter(typed)
     derived = {name: derived.value for name, derived in record_type.derived.items()}
-    accepted = pl.DataFrame(good).drop("suspect").with_columns(**derived)
+    accepted = pl.DataFrame(good).select("record", *record_type.columns, **derived)
     return Validated(accepted, _faults(cells, failure.details(), record_type) if len(failure) else {})
 
 

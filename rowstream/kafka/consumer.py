@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from rowstream.errors import Fatal
 from rowstream.messages.envelope import headers_as_text
-from rowstream.runtime.logging import get_logger
+from rowstream.runtime.logging import client_logger, get_logger
 from rowstream.runtime.metrics import CONSUMER_LAG, MESSAGES_CONSUMED
 from rowstream.runtime.settings import KafkaSettings
 
@@ -143,6 +143,7 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, object]:
     """The client's configuration: nothing is acknowledged by itself, and a group forms in seconds."""
     config: dict[str, object] = {
         "bootstrap.servers": settings.bootstrap_servers,
+        "logger": client_logger("rdkafka"),
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

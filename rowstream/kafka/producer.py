@@ -10,7 +10,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from rowstream.errors import Poison, Retryable
-from rowstream.runtime.logging import get_logger
+from rowstream.runtime.logging import client_logger, get_logger
 from rowstream.runtime.metrics import MESSAGES_PRODUCED, PRODUCE_FAILURES
 from rowstream.runtime.settings import KafkaSettings
 
@@ -26,6 +26,7 @@ class Producer:
     def __init__(self, settings: KafkaSettings, *, linger_ms: int = 5) -> None:
         self._config = {
             "bootstrap.servers": settings.bootstrap_servers,
+            "logger": client_logger("rdkafka"),
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": linger_ms,

@@ -9,6 +9,7 @@ import structlog
 
 Logger = structlog.stdlib.BoundLogger
 
+_REMEMBERED_LINES = 100
 _NOISY = ("botocore", "boto3", "urllib3", "httpx", "httpcore", "uvicorn.access", "aiokafka", "faust", "mode", "alembic")
 
 
@@ -45,6 +46,33 @@ def configure_logging(service: str, level: str = "info") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def client_logger(name: str) -> logging.Logger:
+    """A standard logger for a library that logs by itself; says the same thing once in ten seconds at most."""
+    logger = logging.getLogger(name)
+    if not logger.filters:
+        logger.addFilter(_NotAgain())
+    return logger
+
+
+class _NotAgain(logging.Filter):
+    """Lets a line through once in a while: a client that cannot connect says so many times a second."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is logged; what differs only in numbers counts as the same."""
+        line = "".join(character for character in record.getMessage() if not character.isdigit())
+        if record.created - self._said.get(line, -self._seconds) < self._seconds:
+            return False
+        if len(self._said) > _REMEMBERED_LINES:
+            self._said.clear()
+        self._said[line] = record.created
+        return True
 
 
 def get_logger(name: str) -> Logger:
