@@ -69,7 +69,7 @@ def broken(column: dy.Column, rule: str) -> tuple[str, str]:
 
 
 def _unparsed_integer(column: dy.Column, value: str) -> tuple[str, str]:
-    if re.search(integer_pattern(column), value):
+    if re.fullmatch(integer_pattern(column), value):
         low, high = getattr(column, "min_value", None), getattr(column, "max_value", None)
         return "VAL_011", f"must be between {low} and {high}"
     sign = "" if not integer_pattern(column).startswith("^-?") else ", after a minus where it is negative"
@@ -77,13 +77,13 @@ def _unparsed_integer(column: dy.Column, value: str) -> tuple[str, str]:
 
 
 def _unparsed_float(column: dy.Column, value: str) -> tuple[str, str]:
-    if re.search(number_pattern(column), value):
+    if re.fullmatch(number_pattern(column), value):
         return "VAL_011", "must be a number that 64 bits can hold (32 for a Float32)"
     return "VAL_010", "must be a number such as 12.5"
 
 
 def _unparsed_decimal(column: dy.Decimal, value: str) -> tuple[str, str]:
-    if re.search(number_pattern(column), value):
+    if re.fullmatch(number_pattern(column), value):
         digits = (column.precision or 38) - column.scale
         return "VAL_011", f"must have at most {digits} digits before the point and {column.scale} after it"
     return "VAL_010", "must be a number such as 12.5, without an exponent"
