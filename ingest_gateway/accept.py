@@ -1,0 +1,250 @@
+"""The one use case: an upload is accepted, in one transaction that writes its row and what is to be said of it.
+
+Every way in comes through here. The HTTP API first reserves a place (`reserve`: awaiting_upload), then confirms
+(`confirm`: pending); whoever finds the object stored already takes it in at once (`take_in`). An upload is named by
+(organization, source, event id), so the same request twice is the same upload. From the commit that accepts it on, an
+upload is never lost (I5).
+
+Each function runs in the caller's transaction, which already acts for the organization.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
+
+from rowstream.database import outbox
+from rowstream.database.tables import batch_uploads
+from rowstream.errors import Poison
+from rowstream.ids import new_id
+from rowstream.kafka.topics import UPLOAD_STATUS, UPLOADS
+from rowstream.messages.envelope import Envelope
+from rowstream.messages.upload_accepted import UploadAccepted
+from rowstream.messages.upload_status import UploadStatus
+from rowstream.runtime.metrics import UPLOADS_ACCEPTED, UPLOADS_FINISHED
+from rowstream.storage.store import ObjectInfo
+
+API_SOURCE = "api"
+RESERVED_SOURCES = frozenset({API_SOURCE, "ui"})
+RAW_UPLOADS = "raw-uploads/"
+NEVER_SENT = "S3_004"
+_SERVICE = "ingest_gateway"
+
+
+class OtherRequest(Poison):
+    """The event id was used before, for something else."""
+
+
+class PlaceGone(Poison):
+    """The upload no longer waits for its file; `upload_id` and `status` say which it is and where it stands."""
+
+    def __init__(self, upload_id: UUID, status: str) -> None:
+        super().__init__(f"upload {upload_id} no longer waits for its file: it is {status}")
+        self.upload_id, self.status = upload_id, status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who hands in, and as part of which request; (organization, source, event id) names the upload."""
+
+    organization_id: UUID
+    source_type: str
+    source: str
+    event_id: str
+    created_by: str
+    correlation_id: str
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """What is handed in; the filename is shown to people and never used as a path."""
+
+    record_type: str
+    filename: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the file of an upload is, or is to be, and how large it was announced."""
+
+    upload_id: UUID
+    status: str
+    bucket: str
+    key: str
+    size_bytes: int | None
+
+
+def reserve(
+    connection: Connection, origin: Origin, handed: Handed, *, size_bytes: int, bucket: str
+) -> tuple[UUID, str]:
+    """Make a place for a file of `size_bytes` that is still to be sent; returns the upload's id and its key.
+
+    The same request again gets the same place.
+
+    Raises:
+        OtherRequest: the event id was used before, for another file.
+        PlaceGone: it was used for this one, which was confirmed or given up meanwhile.
+    """
+    upload_id = new_id()
+    key = f"{RAW_UPLOADS}{origin.organization_id}/{upload_id}"
+    values = {**_facts(upload_id, origin, handed), "s3_bucket": bucket, "s3_key": key, "size_bytes": size_bytes}
+    row = insert_or_ignore(batch_uploads).values(status="awaiting_upload", **values)
+    made = connection.execute(
+        row.on_conflict_do_nothing(constraint="one_upload_an_event").returning(batch_uploads.c.id)
+    )
+    if made.one_or_none():
+        return upload_id, key
+    earlier = find(connection, origin.source, origin.event_id)
+    if earlier is None:  # pragma: no cover - uploads are never deleted, so the row that was in the way is there
+        raise OtherRequest(f"event {origin.event_id} of {origin.source} is being handed in by somebody else")
+    if (earlier.record_type, earlier.filename, earlier.size_bytes) != (
+        handed.record_type,
+        handed.filename,
+        size_bytes,
+    ):
+        raise OtherRequest(
+            f"{origin.event_id!r} was used before, for {earlier.filename!r} ({earlier.size_bytes} bytes)"
+        )
+    if earlier.status != "awaiting_upload":
+        raise PlaceGone(earlier.id, earlier.status)
+    return earlier.id, earlier.s3_key
+
+
+def place_of(connection: Connection, upload_id: UUID) -> Place | None:
+    """The place of an upload, or None if the organization has no such upload."""
+    columns = batch_uploads.c
+    query = select(columns.status, columns.s3_bucket, columns.s3_key, columns.size_bytes).where(columns.id == upload_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Place(
+        upload_id=upload_id, status=row.status, bucket=row.s3_bucket, key=row.s3_key, size_bytes=row.size_bytes
+    )
+
+
+def confirm(connection: Connection, upload_id: UUID, found: ObjectInfo) -> bool:
+    """Accept a reserved upload whose object was found; False if it did not wait for its file (any more)."""
+    change = (
+        update(batch_uploads)
+        .where(batch_uploads.c.id == upload_id, batch_uploads.c.status == "awaiting_upload")
+        .values(status="pending", version=batch_uploads.c.version + 1, **_stored(found))
+        .returning(*batch_uploads.c)
+    )
+    row = connection.execute(change).one_or_none()
+    if row is None:
+        return False
+    _announce(connection, row)
+    return True
+
+
+def take_in(
+    connection: Connection, origin: Origin, handed: Handed, *, bucket: str, key: str, found: ObjectInfo
+) -> UUID | None:
+    """Accept an object that is stored already; returns the upload's id, or None if this event was taken in before."""
+    values = {**_facts(new_id(), origin, handed), "s3_bucket": bucket, "s3_key": key, **_stored(found)}
+    row = insert_or_ignore(batch_uploads).values(status="pending", **values)
+    accepted = connection.execute(
+        row.on_conflict_do_nothing(constraint="one_upload_an_event").returning(*batch_uploads.c)
+    ).one_or_none()
+    if accepted is None:
+        return None
+    _announce(connection, accepted)
+    upload_id: UUID = accepted.id
+    return upload_id
+
+
+def give_up(connection: Connection, *, after_seconds: int) -> int:
+    """Fail the organization's uploads whose files were not sent within `after_seconds`; returns how many."""
+    deadline = func.clock_timestamp() - text(":seconds * interval '1 second'").bindparams(seconds=after_seconds)
+    change = (
+        update(batch_uploads)
+        .where(batch_uploads.c.status == "awaiting_upload", batch_uploads.c.created_at < deadline)
+        .values(
+            status="failed",
+            version=batch_uploads.c.version + 1,
+            failure_code=NEVER_SENT,
+            failure_message="the file was never sent, or never confirmed; begin again with a new upload",
+            completed_at=func.clock_timestamp(),
+        )
+        .returning(*batch_uploads.c)
+    )
+    rows = connection.execute(change).all()
+    for row in rows:
+        _say_status(connection, row)
+        UPLOADS_FINISHED.labels("failed").inc()
+    return len(rows)
+
+
+def find(connection: Connection, source: str, event_id: str) -> Row[Any] | None:
+    """The organization's upload that this event made, if it made one."""
+    query = select(batch_uploads).where(batch_uploads.c.source == source, batch_uploads.c.source_event_id == event_id)
+    return connection.execute(query).one_or_none()
+
+
+def _facts(upload_id: UUID, origin: Origin, handed: Handed) -> dict[str, object]:
+    return {
+        "id": upload_id,
+        "organization_id": origin.organization_id,
+        "source_type": origin.source_type,
+        "source": origin.source,
+        "source_event_id": origin.event_id,
+        "correlation_id": origin.correlation_id,
+        "traceparent": origin.traceparent,
+        "created_by": origin.created_by,
+        "record_type": handed.record_type,
+        "filename": handed.filename,
+    }
+
+
+def _stored(found: ObjectInfo) -> dict[str, object]:
+    return {
+        "etag": found.etag,
+        "version_id": found.version_id,
+        "size_bytes": found.size,
+        "accepted_at": func.clock_timestamp(),
+    }
+
+
+def _announce(connection: Connection, row: Row[Any]) -> None:
+    message = UploadAccepted(
+        upload_id=row.id, organization_id=row.organization_id, attempt=row.attempt, record_type=row.record_type
+    )
+    envelope = _envelope(row, "upload_accepted", f"{row.id}.{row.attempt}")
+    outbox.put(connection, topic=UPLOADS, key=str(row.id), message=message, envelope=envelope)
+    _say_status(connection, row)
+    UPLOADS_ACCEPTED.labels(row.source_type).inc()
+
+
+def _say_status(connection: Connection, row: Row[Any]) -> None:
+    message = UploadStatus(
+        upload_id=row.id,
+        organization_id=row.organization_id,
+        version=row.version,
+        status=row.status,
+        attempt=row.attempt,
+        record_type=row.record_type,
+        total_records=row.total_records,
+        processed_records=row.processed_records,
+        succeeded_records=row.succeeded_records,
+        failed_records=row.failed_records,
+        held_records=row.held_records,
+        unprocessed_records=row.unprocessed_records,
+        failure_code=row.failure_code,
+        failure_message=row.failure_message,
+    )
+    envelope = _envelope(row, "upload_status", f"{row.id}.{row.version}")
+    outbox.put(connection, topic=UPLOAD_STATUS, key=str(row.id), message=message, envelope=envelope)
+
+
+def _envelope(row: Row[Any], type_: str, id_: str) -> Envelope:
+    return Envelope.new(
+        type_,
+        source=_SERVICE,
+        organization_id=row.organization_id,
+        correlation_id=row.correlation_id,
+        traceparent=row.traceparent,
+        id_=id_,
+    )

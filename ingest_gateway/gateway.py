@@ -1,0 +1,63 @@
+"""What the gateway's rooms share: the database, the object store, the settings, the health."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, Engine
+
+from ingest_gateway.settings import GatewaySettings
+from rowstream.database.connection import GATEWAY_ROLE, KEYS_ROLE, act_for, make_engine, retryable_errors
+from rowstream.runtime.health import Health
+from rowstream.storage.s3 import S3Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """The gateway's adapters; `engine` sees one organization at a time, `keys` sees only API keys."""
+
+    settings: GatewaySettings
+    engine: Engine
+    keys: Engine
+    store: S3Store
+    health: Health
+
+    @contextmanager
+    def acting_for(self, organization_id: UUID) -> Iterator[Connection]:
+        """A transaction that sees and writes the rows of one organization, committed at the end.
+
+        Raises:
+            Retryable: the database does not answer.
+        """
+        with retryable_errors(), self.engine.begin() as connection:
+            act_for(connection, organization_id)
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections to the database."""
+        self.engine.dispose()
+        self.keys.dispose()
+
+
+def open_gateway(settings: GatewaySettings, health: Health) -> Gateway:
+    """The adapters that the settings name; connects when they are first used."""
+    url, size = settings.database.url.get_secret_value(), settings.database.pool_size
+    return Gateway(
+        settings=settings,
+        engine=make_engine(url, role=GATEWAY_ROLE, service="gateway", pool_size=size),
+        keys=make_engine(url, role=KEYS_ROLE, service="gateway-keys", pool_size=size),
+        store=S3Store(settings.storage),
+        health=health,
+    )
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that serves this request."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+TheGateway = Annotated[Gateway, Depends(gateway_of)]

@@ -1,0 +1,138 @@
+"""The bodies of requests and answers of the API; OpenAPI is made from them."""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Status = Literal[
+    "awaiting_upload", "pending", "processing", "paused", "needs_review", "completed", "failed", "cancelled"
+]
+_LONGEST_FILENAME = 255
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def clean_filename(name: str) -> str:
+    """The name to show: the last part of a path, without control and direction-changing characters and outer space.
+
+    Raises:
+        ValueError: nothing is left of it, or it is too long.
+    """
+    last = name.replace("\\", "/").rpartition("/")[2]
+    kept = (char for char in last if unicodedata.category(char) not in {"Cc", "Cs"} and char not in _BIDI_CONTROLS)
+    clean = "".join(kept).strip()
+    if not clean:
+        raise ValueError("a name for the file is needed, such as members.csv")
+    if len(clean) > _LONGEST_FILENAME:
+        raise ValueError(f"the name is longer than {_LONGEST_FILENAME} characters; shorten it")
+    return clean
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PresignRequest(_Request):
+    """A file that is to be uploaded."""
+
+    record_type: str = Field(description="What each record is; GET /api/v1/record_types lists the known ones")
+    filename: Annotated[str, AfterValidator(clean_filename)] = Field(description="The name to show to people")
+    size_bytes: int = Field(strict=True, ge=0, description="The file's size in bytes")
+
+
+class PresignedUrl(BaseModel):
+    """Where to send the file: POST a form with `fields` and then the part `file`, or PUT the bare bytes."""
+
+    upload_id: UUID = Field(description="Confirm this one when the file is there")
+    method: Literal["POST", "PUT"] = Field(description="How to send the file")
+    url: str = Field(description="Where to send the file")
+    fields: dict[str, str] = Field(description="Form fields that go before the file with POST; empty with PUT")
+    expires_at: datetime = Field(description="Until when the address takes the file")
+
+
+class ConfirmRequest(_Request):
+    """An upload whose file has been sent."""
+
+    upload_id: UUID = Field(description="From the answer with the presigned URL")
+
+
+class Upload(BaseModel):
+    """An upload: what it is, where it stands, and what became of its records."""
+
+    id: UUID
+    organization_id: UUID
+    status: Status
+    version: int = Field(description="Rises with each change of status")
+    attempt: int = Field(description="Which attempt at the upload, from 1")
+    source_type: Literal["ui", "api", "ftp", "s3_event", "kafka"] = Field(description="The way in")
+    source: str = Field(description="Who handed it in")
+    source_event_id: str = Field(description="The Idempotency-Key, or the event's id")
+    correlation_id: str = Field(description="Of the request that began it")
+    traceparent: str = Field(description="W3C trace context of the request that began it")
+    record_type: str
+    filename: str
+    etag: str | None = Field(description="The stored object's entity tag")
+    version_id: str | None = Field(description="The stored object's version")
+    size_bytes: int | None = Field(description="As announced, then as stored")
+    total_records: int | None = Field(description="Null until the file was read to its end")
+    processed_records: int = Field(description="Records that have their outcome")
+    succeeded_records: int = Field(description="Records loaded")
+    failed_records: int = Field(description="Records rejected")
+    held_records: int = Field(description="Records held for review")
+    unprocessed_records: int = Field(description="Records that could not be processed")
+    errors_by_code: dict[str, int] = Field(description="Rejected records by their first error's code")
+    failure_code: str | None = Field(description="Why the upload as a whole failed")
+    failure_message: str | None = Field(description="The same in words, with the way out")
+    created_by: str = Field(description="The name of the API key, or the event's source")
+    created_at: datetime
+    accepted_at: datetime | None = Field(description="From here on it is never lost")
+    started_at: datetime | None
+    completed_at: datetime | None
+    duration_ms: int | None = Field(description="From acceptance to the end, or to now while it runs")
+    records_split: int = Field(description="Records read from the file so far")
+    bytes_read: int = Field(description="Bytes read from the file so far")
+
+
+class UploadList(BaseModel):
+    """One page of uploads, the newest first."""
+
+    items: list[Upload]
+    next_cursor: str | None = Field(description="Asks for the next page; null on the last one")
+
+
+class Rejection(BaseModel):
+    """A rejected record: where it stood, what was wrong with which cell, and its own text."""
+
+    row_number: int = Field(description="As a spreadsheet shows it: the header is row 1")
+    error_code: str = Field(description="The first error's code")
+    error_message: str = Field(description="The first error in words")
+    errors: list[dict[str, Any]] = Field(description="Every error: field, code, message, value")
+    row_data: dict[str, Any] | None = Field(description="Header to original text, in file order")
+    raw_text: str | None = Field(description="The line, of a record that could not be parsed")
+
+
+class RejectionList(BaseModel):
+    """One page of rejected records, in row order."""
+
+    items: list[Rejection]
+    next_cursor: str | None = Field(description="Asks for the next page; null on the last one")
+
+
+class RecordTypeInfo(BaseModel):
+    """An installed kind of record."""
+
+    name: str
+    title: str
+    version: int
+    columns: list[str] = Field(description="The columns of a file; a file may have them in any order")
+    required: list[str] = Field(description="The columns that no record may leave empty")
+    key: list[str] = Field(description="The columns that together name a record")
+
+
+class RecordTypeList(BaseModel):
+    """The installed kinds of record."""
+
+    items: list[RecordTypeInfo]
+    next_cursor: None = None

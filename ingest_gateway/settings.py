@@ -1,0 +1,44 @@
+"""The gateway's slice of the settings: `ROWSTREAM_GATEWAY__...`."""
+
+from pydantic import BaseModel, Field
+
+from rowstream.runtime.settings import ServiceSettings
+
+_GIGABYTE = 10**9
+
+
+class GatewaySlice(BaseModel):
+    """What the front door lets in, and for how long it waits."""
+
+    presign_seconds: int = Field(3_600, ge=60, le=604_800, description="Seconds for which a presigned URL is valid")
+    expiry_grace_seconds: int = Field(
+        86_400,
+        ge=0,
+        description="Seconds after its URL's end at which an upload that was never confirmed is given up",
+    )
+    max_upload_bytes: int = Field(
+        50 * _GIGABYTE, ge=1, le=50_000 * _GIGABYTE, description="Largest file that is taken, in bytes"
+    )
+    intake_buckets: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._\-, ]*$",
+        description="Buckets that requests by Kafka may name: name, name; empty takes none",
+    )
+    relay_batch: int = Field(500, ge=1, le=10_000, description="Messages of the outbox published in one transaction")
+    outbox_keep_seconds: int = Field(
+        3_600, ge=0, description="Seconds after which a published message is removed from the outbox"
+    )
+    shutdown_seconds: int = Field(
+        10, ge=1, le=600, description="Seconds that requests in flight have to finish when the service is asked to stop"
+    )
+
+    @property
+    def allowed_buckets(self) -> frozenset[str]:
+        """The names in `intake_buckets`."""
+        return frozenset(name.strip() for name in self.intake_buckets.split(",") if name.strip())
+
+
+class GatewaySettings(ServiceSettings):
+    """All settings of the gateway."""
+
+    gateway: GatewaySlice = GatewaySlice()
