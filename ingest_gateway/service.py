@@ -1,0 +1,174 @@
+"""Runs the gateway: the web server in the main thread, relay, intake and upkeep in threads beside it.
+
+SIGTERM stops the web server first, with the requests in flight finished, then the threads: what an answered request
+has stored is in the database, and whatever is not published yet is published at the next start. A thread that fails
+for a reason nobody foresaw ends the whole process, so that its supervisor starts all of it again.
+"""
+
+import errno
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import uvicorn
+
+from ingest_gateway import upkeep
+from ingest_gateway.app import make_app
+from ingest_gateway.gateway import Gateway, open_gateway
+from ingest_gateway.intake import GROUP, Intake
+from ingest_gateway.relay import Relay
+from ingest_gateway.settings import GatewaySettings
+from rowstream.database.connection import RELAY_ROLE, make_engine, retryable_errors
+from rowstream.database.schemas import SchemaTable
+from rowstream.errors import Fatal, Retryable
+from rowstream.kafka.consumer import Consumer
+from rowstream.kafka.producer import Producer
+from rowstream.kafka.topics import UPLOAD_REQUESTS
+from rowstream.runtime.health import Health
+from rowstream.runtime.logging import configure_logging, get_logger
+from rowstream.runtime.service import stop_on_signals
+from rowstream.runtime.settings import HttpSettings, KafkaSettings
+
+log = get_logger(__name__)
+
+NAME = "ingest_gateway"
+_LEAVE_SECONDS = 10.0
+
+
+def serve(settings: GatewaySettings) -> bool:
+    """Run the gateway until SIGTERM; False if it had to end by itself.
+
+    Raises:
+        Fatal: the port is taken; names it.
+    """
+    configure_logging(NAME, settings.log.level)
+    health = Health(upkeep.DATABASE, upkeep.STORE)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    with ExitStack() as stack:
+        listener = stack.enter_context(listen(settings.http))
+        gateway = open_gateway(settings, health)
+        stack.callback(gateway.close)
+        server = _web_server(gateway)
+
+        def leave() -> None:
+            server.should_exit = True
+
+        threads = Threads(on_failure=leave)
+        threads.start("leave", lambda: _when(stop, leave))  # a signal that comes before the web server listens for it
+        threads.start("relay", lambda: _relay(settings, health, stop))
+        threads.start("intake", lambda: _intake(gateway, stop))
+        threads.start("upkeep", lambda: upkeep.run(gateway, stop))
+        log.info("started", port=listener.getsockname()[1])
+        server.run(sockets=[listener])
+        stop.set()
+        threads.join(_LEAVE_SECONDS)
+    log.info("stopped")
+    return not threads.failed
+
+
+def listen(settings: HttpSettings) -> socket.socket:
+    """A socket that listens where the settings say.
+
+    Raises:
+        Fatal: somebody else does, or the address is not of this machine.
+    """
+    try:
+        return socket.create_server((settings.host, settings.port), backlog=2048, reuse_port=False)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise Fatal(f"{where} is taken by another program; stop it, or set ROWSTREAM_HTTP__PORT") from error
+        raise Fatal(f"cannot listen at {where}: {error.strerror}; set ROWSTREAM_HTTP__HOST and _PORT") from error
+
+
+class Threads:
+    """The service's threads; the first that fails calls `on_failure`, and `failed` says so."""
+
+    def __init__(self, *, on_failure: Callable[[], None]) -> None:
+        self._on_failure = on_failure
+        self._threads: list[threading.Thread] = []
+        self.failed = False
+
+    def start(self, name: str, work: Callable[[], None]) -> None:
+        """Run `work` in a thread; it returns soon after `stop`."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception:
+                log.exception("thread failed, the service ends", thread=name)
+                self.failed = True
+                self._on_failure()
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait until all have returned, up to `seconds` for each."""
+        for thread in self._threads:
+            thread.join(seconds)
+
+
+def _when(stop: threading.Event, act: Callable[[], None]) -> None:
+    stop.wait()
+    act()
+
+
+def _web_server(gateway: Gateway) -> uvicorn.Server:
+    config = uvicorn.Config(
+        make_app(gateway),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=gateway.settings.gateway.shutdown_seconds,
+    )
+    return uvicorn.Server(config)
+
+
+def _relay(settings: GatewaySettings, health: Health, stop: threading.Event) -> None:
+    engine = make_engine(
+        settings.database.url.get_secret_value(), role=RELAY_ROLE, service="gateway-relay", pool_size=2
+    )
+    relay = Relay(
+        engine,
+        Producer(settings.kafka),
+        batch=settings.gateway.relay_batch,
+        keep_seconds=settings.gateway.outbox_keep_seconds,
+        delivery_seconds=_reported_after(settings.kafka),
+        beat=health.beat,
+    )
+    relay.run(stop)
+    engine.dispose()
+
+
+def _intake(gateway: Gateway, stop: threading.Event) -> None:
+    kafka = gateway.settings.kafka
+    schemas = SchemaTable(gateway.engine)
+    if not _registered(schemas, stop):
+        return
+    consumer = Consumer(kafka, group=GROUP, topics=[UPLOAD_REQUESTS])
+    intake = Intake(gateway, consumer, Producer(kafka), schemas, delivery_seconds=_reported_after(kafka))
+    intake.run(stop)
+
+
+def _registered(schemas: SchemaTable, stop: threading.Event) -> bool:
+    """Write our schemas as soon as the database is there; False if `stop` came first."""
+    while not stop.is_set():
+        try:
+            with retryable_errors():
+                schemas.register()
+        except Retryable as error:
+            log.warning("schemas not registered", reason=str(error))
+            stop.wait(1.0)
+        else:
+            return True
+    return False
+
+
+def _reported_after(kafka: KafkaSettings) -> float:
+    """Seconds after which the fate of every message sent is known."""
+    return kafka.delivery_timeout_ms / 1000 + 5
