@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -138,13 +139,17 @@ def test_what_a_killed_system_left_does_not_keep_the_database_from_starting(stat
         async with kept_going(state, postgres_part(state, port)):
             pass
 
+    data = state.path / "postgres" / "data"
+    # A start that was cut off before the data folder was complete.
+    (data.parent / "data.new").mkdir(parents=True)
     asyncio.run(start_and_stop())
     # As after a restart of the machine: the file names a process, and the number belongs to another program now.
-    data = state.path / "postgres" / "data"
-    (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n1\n{port}\n\n127.0.0.1\n1 1\nready\n")
-    # And a start that was cut off before the data folder was complete.
-    (data.parent / "data.new").mkdir()
-    asyncio.run(start_and_stop())
+    owner = data.stat().st_uid
+    with subprocess.Popen(["sleep", "60"], user=owner) as another:
+        (data / "postmaster.pid").write_text(f"{another.pid}\n{data}\n1\n{port}\n\n127.0.0.1\n1 1\nready\n")
+        asyncio.run(start_and_stop())
+        assert another.poll() is None
+        another.kill()
 
 
 def test_the_bucket_is_there_and_survives_the_store(state: StateDir) -> None:

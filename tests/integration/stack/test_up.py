@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +19,9 @@ import psycopg
 import pytest
 
 from rowstream.kafka.topics import TOPICS, topic_partitions
+from rowstream.stack.background import in_background
+from rowstream.stack.state_dir import AlreadyRunning
+from rowstream.stack.system import Options
 
 ROWSTREAM = str(Path(sys.executable).with_name("rowstream"))
 STAND_IN = """
@@ -245,3 +248,21 @@ def test_doctor_and_topics_find_the_running_system(place: Place) -> None:
             "database",
         ]
         assert "run `rowstream migrate`" in ill.stdout
+
+
+def test_a_system_in_the_background_is_gone_afterwards(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(place.folder))
+    options = Options(state_dir=place.state, port=0, processors=1)
+    own = psutil.Process()
+    with suppress(ZeroDivisionError), in_background(options) as addresses:
+        children = own.children(recursive=True)
+        assert set(topic_partitions(addresses.broker)) >= {topic.name for topic in TOPICS}
+        _ = 1 / 0
+    assert gone(children)
+    assert len(children) >= 7
+
+
+def test_a_system_that_cannot_start_in_the_background_says_why(place: Place) -> None:
+    options = Options(state_dir=place.state, port=0)
+    with place.up(), pytest.raises(AlreadyRunning), in_background(options):
+        pass
