@@ -1,0 +1,49 @@
+# rowstream's verbs. `make` alone explains them. Each one sets up what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench docs clean lock
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One thread a process for the vectorized parts: rowstream scales by processes.
+export POLARS_MAX_THREADS := 1
+
+help: ## Explain every verb
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/ready ## Make .venv from the pinned requirements (quick when nothing changed)
+
+$(VENV)/ready: requirements.txt pyproject.toml examples/flights/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "rowstream needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setting up $(VENV) (a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/flights
+	@touch $@
+
+demo: setup ## Take two real files through the whole system and show what became of each record
+	@$(BIN)/rowstream demo
+
+up: setup ## Start the whole system here and keep it running until Ctrl-C
+	@$(BIN)/rowstream up
+
+test: setup ## Run every test against real servers, with coverage
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+check: setup ## Lint, types and the rules of the house
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## Measure the numbers that the design holds, in one run
+	@$(BIN)/python -m tests.bench
+
+docs: setup ## Make the reference pages anew from the code
+	@$(BIN)/python -m docs.generate
+
+lock: setup ## Pin the newest parts that pyproject.toml allows
+	@$(BIN)/pip-compile --quiet --upgrade --extra dev --generate-hashes --no-emit-index-url --no-emit-options --allow-unsafe --strip-extras --output-file requirements.txt pyproject.toml
+
+clean: ## Remove what the other verbs made
+	rm -rf $(VENV) .rowstream .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache bench-data
