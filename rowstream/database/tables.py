@@ -124,6 +124,7 @@ batch_uploads = Table(
     UniqueConstraint("organization_id", "source", "source_event_id", name="one_upload_an_event"),
     Index("batch_uploads_newest", "organization_id", text("created_at DESC"), text("id DESC")),
     Index("batch_uploads_open", "status", postgresql_where=text("status NOT IN ('completed', 'failed', 'cancelled')")),
+    Index("batch_uploads_ended", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
 )
 
 batch_upload_audit_logs = Table(

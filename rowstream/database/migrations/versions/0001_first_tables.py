@@ -157,6 +157,7 @@ COMMENT ON COLUMN batch_uploads.source_event_id IS 'CloudEvents'' id, or the Ide
 COMMENT ON COLUMN batch_uploads.traceparent IS 'W3C trace context of the request';
 CREATE INDEX batch_uploads_newest ON batch_uploads (organization_id, created_at DESC, id DESC);
 CREATE INDEX batch_uploads_open ON batch_uploads (status) WHERE status NOT IN ('completed', 'failed', 'cancelled');
+CREATE INDEX batch_uploads_ended ON batch_uploads (completed_at) WHERE completed_at IS NOT NULL;
 CREATE TABLE outbox (
     id UUID NOT NULL,
     organization_id UUID NOT NULL,

@@ -1,0 +1,25 @@
+"""Builds the auditor's adapters and hands them to the service."""
+
+from auditor.service import run
+from auditor.settings import AuditorSettings
+from rowstream.database.connection import AUDITOR_ROLE, make_engine
+from rowstream.runtime.health import Health
+from rowstream.runtime.service import running
+
+
+def main() -> None:
+    """Run one auditor until SIGTERM."""
+    settings = AuditorSettings.load()
+    with running("auditor", settings, Health("kafka", "database")) as service:
+        engine = make_engine(
+            settings.database.url.get_secret_value(),
+            role=AUDITOR_ROLE,
+            service="auditor",
+            pool_size=settings.database.pool_size,
+        )
+        run(service, settings, engine)
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The auditor's slice of the configuration."""
+
+from pydantic import BaseModel, Field
+
+from rowstream.runtime.settings import ServiceSettings
+
+
+class AuditorSlice(BaseModel):
+    """How results are folded and how often the ledger is compared with what was folded."""
+
+    batch_results: int = Field(500, ge=2, le=10_000, description="Most results folded in one transaction")
+    linger_seconds: float = Field(
+        0.02, gt=0, le=1, description="Seconds after which results are folded even when few have come"
+    )
+    reconcile_seconds: float = Field(5.0, gt=0, description="Seconds between two rounds of the reconciler")
+    grace_seconds: float = Field(
+        10.0, ge=0, description="Seconds that a result may be on its way before the reconciler takes it from the ledger"
+    )
+    unclaimed_seconds: float = Field(
+        20.0, gt=0, description="Seconds after which an accepted upload that no splitter noted is announced again"
+    )
+    stuck_seconds: float = Field(60.0, gt=0, description="Seconds without any movement after which an upload is stuck")
+    unknown_schema_seconds: float = Field(
+        120.0, ge=0, description="Seconds to wait for the schema of a message before the message is put aside"
+    )
+
+
+class AuditorSettings(ServiceSettings):
+    """All that the auditor is configured by."""
+
+    auditor: AuditorSlice = AuditorSlice()
