@@ -10,7 +10,7 @@ import polars as pl
 
 from rowstream.errors import Fatal
 from rowstream.records.record_type import RecordType
-from rowstream.records.sample_cells import from_schema
+from rowstream.records.sample_cells import from_declaration
 from rowstream.records.sample_faults import CellFault, Fault, LineFault, csv_line, faults_of
 
 _BLOCK: Final = 50_000
@@ -95,7 +95,7 @@ def _numbers(start: int, count: int, seed: int) -> np.ndarray:
 
 def _sampled(record_type: RecordType, numbers: np.ndarray, rng: np.random.Generator) -> pl.DataFrame:
     if record_type.sample is None:
-        cells = from_schema(record_type.schema, record_type.key, numbers, rng)
+        cells = from_declaration(record_type, numbers, rng)
     else:
         cells = record_type.sample(numbers, rng)
     cells = cells.select(pl.when(pl.col(name) != "").then(pl.col(name)) for name in record_type.columns)

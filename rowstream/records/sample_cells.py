@@ -9,10 +9,12 @@ import numpy as np
 import polars as pl
 
 from rowstream.errors import Fatal
-from rowstream.records.parse import FLOATS, INTEGERS
+from rowstream.records.parse import FLOATS, INTEGERS, parsed
+from rowstream.records.record_type import RecordType
 
 _FIRST_DAY: Final = dt.date(2020, 1, 1)
 _LAST_DAY: Final = dt.date(2024, 12, 31)
+_WAY_OUT: Final = "give the record type a sample="
 
 
 def pick(choices: Sequence[str], rng: np.random.Generator, rows: int) -> pl.Series:
@@ -41,22 +43,33 @@ def some_empty(cells: pl.Series, share: float, rng: np.random.Generator) -> pl.S
     return cells.set(pl.Series(rng.random(len(cells)) < share), None)
 
 
-def from_schema(
-    schema: type[dy.Schema], key: Sequence[str], numbers: np.ndarray, rng: np.random.Generator
-) -> pl.DataFrame:
+def from_declaration(record_type: RecordType, numbers: np.ndarray, rng: np.random.Generator) -> pl.DataFrame:
     """Cells for a record type that brings no sampler: valid, if not very lifelike.
 
     Raises:
-        Fatal: The schema asks for more than can be guessed, such as a pattern; the type has to bring a sampler.
+        Fatal: The declaration asks for more than can be guessed, such as a pattern; the type has to bring a sampler.
     """
-    columns = schema.columns()
-    numbered = next((name for name in key if _takes_any_number(columns[name])), None)
+    columns = record_type.schema.columns()
+    numbered = next((name for name in record_type.key if _takes_any_number(columns[name])), None)
     if numbered is None:
-        raise Fatal(f"no column of the key {tuple(key)} takes a number of any size; give the record type a sample=")
-    made = {name: _column(name, column, rng, len(numbers)) for name, column in columns.items()}
+        raise Fatal(f"no column of the key {record_type.key} takes a number of any size; {_WAY_OUT}")
+    made = pl.DataFrame([_column(name, column, rng, len(numbers)).alias(name) for name, column in columns.items()])
     prefix = f"{numbered}-" if isinstance(columns[numbered], dy.String) else ""
-    made[numbered] = padded(numbers, 10, prefix)
-    return pl.DataFrame(made)
+    return _lawful(made, record_type).with_columns(padded(numbers, 10, prefix).alias(numbered))
+
+
+def _lawful(cells: pl.DataFrame, record_type: RecordType) -> pl.DataFrame:
+    """The cells, those of records that break a business rule replaced by others' that do not."""
+    typed = cells.select(parsed(column, pl.col(name)) for name, column in record_type.schema.columns().items())
+    rules = [rule.violated.fill_null(value=False) for rule in record_type.rules]
+    if not rules:
+        return cells
+    broken = typed.select(pl.any_horizontal(rules)).to_series()
+    if broken.all():
+        raise Fatal(f"no record can be guessed that keeps the business rules; {_WAY_OUT}")
+    lawful = cells.filter(~broken)
+    sources = (~broken).cum_sum().cast(pl.Int64) - 1  # the last lawful one above, or the first of all
+    return lawful[sources.clip(0).to_numpy()]
 
 
 def _takes_any_number(column: dy.Column) -> bool:
@@ -70,7 +83,7 @@ def _takes_any_number(column: dy.Column) -> bool:
 def _column(name: str, column: dy.Column, rng: np.random.Generator, rows: int) -> pl.Series:
     cells = _guess(name, column, rng, rows)
     if cells is None and not column.nullable:
-        raise Fatal(f"no cell can be guessed for the column {name!r}; give the record type a sample=")
+        raise Fatal(f"no cell can be guessed for the column {name!r}; {_WAY_OUT}")
     empty = pl.Series([None], dtype=pl.String).new_from_index(0, rows)
     return empty if cells is None else some_empty(cells, 0.2 if column.nullable else 0, rng)
 
