@@ -9,6 +9,7 @@ from ingest_gateway import errors_api, pages, problems, record_types_api, upload
 from ingest_gateway.edge import Edge
 from ingest_gateway.gateway import Gateway
 
+_ROUTERS = (uploads_api.router, errors_api.router, record_types_api.router, pages.router)
 _DESCRIPTION = (
     "Takes in large files of records: every line becomes a row in a typed table, or a rejection that says what was"
     " wrong with which cell. Ask for an address, send the file there, confirm; then watch it and read its errors."
@@ -21,10 +22,10 @@ def make_app(gateway: Gateway) -> FastAPI:
         title="rowstream", version=version("rowstream"), description=_DESCRIPTION, docs_url=None, redoc_url=None
     )
     app.state.gateway = gateway
-    problems.install(app)
-    app.add_middleware(Edge)
-    for router in (uploads_api.router, errors_api.router, record_types_api.router, pages.router):
+    for router in _ROUTERS:
         app.include_router(router)
+    problems.install(app, [*app.routes, *(route for router in _ROUTERS for route in router.routes)])
+    app.add_middleware(Edge)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -37,7 +38,11 @@ def _openapi(app: FastAPI) -> dict[str, object]:
         schemas = schema["components"]["schemas"]
         schemas.update(body.pop("$defs", {}))
         schemas[problems.ProblemBody.__name__] = body
+        # The framework's own body for 422, which this application never answers.
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        for operation in (operation for methods in schema["paths"].values() for operation in methods.values()):
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
         app.openapi_schema = schema
     return app.openapi_schema

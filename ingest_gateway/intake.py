@@ -175,7 +175,7 @@ class Intake:
 
 
 def check_place(request: UploadRequest, allowed: frozenset[str], own_bucket: str) -> None:
-    """Refuse buckets that nobody allowed, impossible keys, and the raw uploads of organizations, which are theirs alone.
+    """Refuse buckets that nobody allowed, impossible keys, and the raw uploads of organizations.
 
     Raises:
         BadRequest: says which setting allows a bucket.

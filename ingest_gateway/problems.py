@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette import status
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from rowstream.errors import Retryable
 from rowstream.runtime.logging import get_logger
@@ -88,11 +89,13 @@ def answer(
     return JSONResponse(body, code, headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Make the app answer every error as a problem."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Make the app answer every error as a problem; `routes` are all that it has."""
 
     @app.exception_handler(HTTPException)
     def _(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == status.HTTP_405_METHOD_NOT_ALLOWED:
+            return _not_allowed(request, routes)
         kind, detail, more = _said_by(request, error)
         return answer(request, error.status_code, kind, detail, headers=error.headers, **more)
 
@@ -135,17 +138,20 @@ def _message(fault: Mapping[str, Any]) -> str:
     return re.sub(r"^Value error, ", "", str(fault["msg"]))
 
 
+def _not_allowed(request: Request, routes: Sequence[BaseRoute]) -> JSONResponse:
+    """405 with all that the path takes; the framework names only the first route's methods."""
+    there = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    allowed = ", ".join(sorted({method for route in there for method in getattr(route, "methods", ())}))
+    detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+    code = status.HTTP_405_METHOD_NOT_ALLOWED
+    return answer(request, code, "method_not_allowed", detail, headers={"Allow": allowed})
+
+
 def _said_by(request: Request, error: HTTPException) -> tuple[str, str, Mapping[str, object]]:
     if isinstance(error, Problem):
         return error.kind, error.detail, error.more
-    path, method = request.url.path, request.method
     match error.status_code:
         case status.HTTP_404_NOT_FOUND:
-            return "no_such_path", f"there is nothing at {path}; /docs lists what there is", {}
-        case status.HTTP_405_METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "other methods")
-            return "method_not_allowed", f"{path} does not take {method}; it takes {allowed}", {}
-        case status.HTTP_413_CONTENT_TOO_LARGE:
-            return "body_too_large", "the body is too large; a file is sent to the presigned URL, not here", {}
+            return "no_such_path", f"there is nothing at {request.url.path}; /docs lists what there is", {}
         case _:
             return http.HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"), str(error.detail), {}

@@ -4,10 +4,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.s3 import S3Store
 from tests import servers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_logs() -> None:
+    """Log lines as JSON; structlog's own default draws stack traces with all their variables, which takes seconds."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,7 @@ class ObjectStream:
                 (StoreUnavailable, BotoCoreError, HTTPClientError, HTTPError, OSError)
             ),
             stop=tenacity.stop_after_attempt(_READ_TRIES),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=5),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
             before_sleep=self._interrupted,
         )
         try:

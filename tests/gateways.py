@@ -1,0 +1,61 @@
+"""The gateway's web application on a real socket, for tests that speak HTTP with it."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+import uvicorn
+
+from ingest_gateway.app import make_app
+from ingest_gateway.gateway import Gateway, open_gateway
+from ingest_gateway.settings import GatewaySettings
+from rowstream.database import connection as database
+from rowstream.database.keys import DEFAULT_ORGANIZATION, make_key
+from rowstream.runtime.health import Health
+from rowstream.runtime.settings import StorageSettings
+from tests import servers
+
+
+def gateway_settings(database_url: str, storage: StorageSettings, **gateway: Any) -> GatewaySettings:
+    """Settings of a gateway on these servers; `gateway` is its own slice."""
+    return GatewaySettings.load(database={"url": database_url}, storage=storage, gateway=gateway)
+
+
+@contextmanager
+def opened(settings: GatewaySettings) -> Iterator[Gateway]:
+    """The gateway's adapters."""
+    gateway = open_gateway(settings, Health("database", "object store"))
+    yield gateway
+    gateway.close()
+
+
+@contextmanager
+def serving(settings: GatewaySettings) -> Iterator[str]:
+    """The gateway's web application at the address that this gives; nothing but the web server runs."""
+    with opened(settings) as gateway, socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(make_app(gateway), log_config=None, access_log=False, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        servers.until(lambda: server.started, what="the web server's start")
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+def new_key(database_url: str, organization_id: UUID = DEFAULT_ORGANIZATION) -> str:
+    """A new API key of an organization."""
+    engine = database.make_engine(database_url, service="tests", pool_size=1)
+    with engine.begin() as connection:
+        key = make_key(connection, organization_id, "tests")
+    engine.dispose()
+    return key
+
+
+def client_of(address: str, key: str | None) -> httpx.Client:
+    """An HTTP client that sends this key."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=address, headers=headers, timeout=30)
