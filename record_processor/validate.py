@@ -5,7 +5,7 @@ whole columns; only cells that something is wrong with are ever touched one by o
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -45,14 +45,13 @@ def validate(texts: pl.DataFrame, record_type: RecordType) -> Validated:
             that the file has; a null or empty text is a missing cell.
         record_type: What the records are to be.
     """
-    columns = record_type.schema.columns()
-    cells = _present_cells(texts, record_type)
-    typed = cells.select("record", *(parsed(column, pl.col(name)).alias(name) for name, column in columns.items()))
-    typed = typed.with_columns(_suspects(cells, typed, record_type))
+    typed, misread = _read(texts, record_type)
+    rules = [rule.violated.fill_null(value=False) for rule in record_type.rules]
+    typed = typed.with_columns(suspect=pl.any_horizontal(pl.lit(value=False), *misread, *rules))
     good, failure = _judged(record_type.schema).filter(typed)
     derived = {name: derived.value for name, derived in record_type.derived.items()}
     accepted = pl.DataFrame(good).select("record", *record_type.columns, **derived)
-    return Validated(accepted, _faults(cells, failure.details(), record_type) if len(failure) else {})
+    return Validated(accepted, _faults(texts, failure.details(), record_type) if len(failure) else {})
 
 
 @cache
@@ -62,30 +61,39 @@ def _judged(schema: type[dy.Schema]) -> type[dy.Schema]:
     return type(f"Judged{schema.__name__}", (schema,), further)
 
 
-def _present_cells(texts: pl.DataFrame, record_type: RecordType) -> pl.DataFrame:
-    """`record` and a text column for each of the type's columns; null where a cell is missing or its column absent."""
-    given = [name for name in record_type.columns if name in texts.columns]
-    sure = texts.select("record", *(pl.when(is_surely_text(pl.col(name))).then(pl.col(name)) for name in given))
-    # Empty cells are as common as full ones. Only what starts with white space or beyond ASCII is looked at again.
-    again = [name for name in given if record_type.missing or (texts[name].filter(sure[name].is_null()) != "").any()]
-    checked = sure.with_columns(texts.select(present(pl.col(name), record_type.missing) for name in again))
-    absent = (pl.lit(None, pl.String).alias(name) for name in record_type.columns if name not in given)
-    return checked.with_columns(absent).select("record", *record_type.columns)
+def _read(texts: pl.DataFrame, record_type: RecordType) -> tuple[pl.DataFrame, list[pl.Expr]]:
+    """`record` and the typed columns; and for columns with cells that are no value of their type, which cells.
 
-
-def _suspects(cells: pl.DataFrame, typed: pl.DataFrame, record_type: RecordType) -> pl.Expr:
-    """Whether a record has a cell that could not be read as its type, or breaks a business rule."""
+    Most cells are what their column asks for, or empty. Looking for white space costs more than all the rest, so only
+    columns where something else was found are looked at again.
+    """
+    columns = record_type.schema.columns()
+    given = {name: column for name, column in columns.items() if name in texts.columns}
+    told = {name: _unless(pl.col(name), record_type.missing) for name in given}
+    typed = texts.select("record", *(_read_quickly(column, told[name]).alias(name) for name, column in given.items()))
+    again = [name for name in given if (texts[name].filter(typed[name].is_null()) != "").any()]
+    cells = texts.select(present(told[name]).alias(name) for name in again)
+    strings = [name for name in again if isinstance(given[name], dy.String)]
     misread = [
         pl.lit(cells[name].is_not_null() & typed[name].is_null())
-        for name in record_type.columns
-        if typed[name].null_count() > cells[name].null_count()
+        for name in again
+        if name not in strings and cells[name].null_count() < typed[name].null_count()
     ]
-    rules = [rule.violated.fill_null(value=False) for rule in record_type.rules]
-    return pl.any_horizontal(pl.lit(value=False), *misread, *rules).alias("suspect")
+    absent = [pl.lit(None, column.dtype).alias(name) for name, column in columns.items() if name not in given]
+    return typed.with_columns(*cells.select(strings), *absent), misread
 
 
-def _faults(cells: pl.DataFrame, details: pl.DataFrame, record_type: RecordType) -> dict[int, tuple[CellError, ...]]:
-    cells = cells.filter(pl.col("record").is_in(details["record"].implode()))
+def _read_quickly(column: dy.Column, text: pl.Expr) -> pl.Expr:
+    """The typed value, or null where there is none or it is not worth the time to tell."""
+    return pl.when(is_surely_text(text)).then(text) if isinstance(column, dy.String) else parsed(column, text)
+
+
+def _unless(text: pl.Expr, missing: Collection[str]) -> pl.Expr:
+    return pl.when(pl.all_horizontal(text != word for word in missing)).then(text) if missing else text
+
+
+def _faults(texts: pl.DataFrame, details: pl.DataFrame, record_type: RecordType) -> dict[int, tuple[CellError, ...]]:
+    cells = _present_cells(texts.filter(pl.col("record").is_in(details["record"].implode())), record_type)
     faults = [*_misread(cells, details, record_type), *_broken(cells, details, record_type)]
     invalid = pl.Series([record for record, _, _ in faults], dtype=pl.Int64)
     faults += _violations(cells, details.filter(~pl.col("record").is_in(invalid.implode())), record_type)
@@ -95,6 +103,18 @@ def _faults(cells: pl.DataFrame, details: pl.DataFrame, record_type: RecordType)
     for record, _, error in faults:
         by_record[record].append(error)
     return {record: tuple(errors) for record, errors in by_record.items()}
+
+
+def _present_cells(texts: pl.DataFrame, record_type: RecordType) -> pl.DataFrame:
+    """`record` and a text column for each of the type's columns; null where a cell is missing or its column absent."""
+    nothing = pl.lit(None, pl.String)
+    return texts.select(
+        "record",
+        *(
+            (present(pl.col(name), record_type.missing) if name in texts.columns else nothing).alias(name)
+            for name in record_type.columns
+        ),
+    )
 
 
 def _misread(cells: pl.DataFrame, typed: pl.DataFrame, record_type: RecordType) -> Iterator[_Fault]:
@@ -109,22 +129,30 @@ def _misread(cells: pl.DataFrame, typed: pl.DataFrame, record_type: RecordType) 
 def _broken(cells: pl.DataFrame, details: pl.DataFrame, record_type: RecordType) -> Iterator[_Fault]:
     """The typed cells that break a rule of their column, by its first one; the missing ones, all of a record in one."""
     missing: defaultdict[int, list[str]] = defaultdict(list)
-    for position, (name, column) in enumerate(record_type.schema.columns().items()):
-        told: set[int] = set()
-        for judgement in (full for full in details.columns if full.startswith(f"{name}|")):
-            rule = judgement.removeprefix(f"{name}|")
-            invalid = cells.filter(details[judgement] == "invalid")
-            if rule == "nullability":  # a cell that was misread is null by now, but it was not missing
-                for record, _ in _rows(invalid.filter(pl.col(name).is_null()), name):
-                    missing[record].append(name)
-                continue
-            for record, text in _rows(invalid, name):
-                if record not in told:
-                    told.add(record)
-                    yield record, position, _error(name, broken(column, rule), text)
+    told: set[tuple[int, str]] = set()
+    columns = record_type.schema.columns()
+    positions = {name: position for position, name in enumerate(columns)}
+    for judgement in _broken_somewhere(details):
+        name, _, rule = judgement.partition("|")
+        invalid = cells.filter(details[judgement] == "invalid")
+        if rule == "nullability":  # a cell that was misread is null by now, but it was not missing
+            for record, _ in _rows(invalid.filter(pl.col(name).is_null()), name):
+                missing[record].append(name)
+            continue
+        for record, text in _rows(invalid, name):
+            if (record, name) not in told:
+                told.add((record, name))
+                yield record, positions[name], _error(name, broken(columns[name], rule), text)
     for record, names in missing.items():
         fields = ", ".join(names)
         yield record, 0, CellError(fields, "VAL_001", f"{fields} must not be empty", None)
+
+
+def _broken_somewhere(details: pl.DataFrame) -> list[str]:
+    """The columns of judgements, named `column|rule` in the schema's order, that are not all favourable."""
+    judgements = [name for name in details.columns if "|" in name and not name.startswith("suspect|")]
+    found = details.select((pl.col(judgements) == "invalid").any()).row(0)
+    return [name for name, any_invalid in zip(judgements, found, strict=True) if any_invalid]
 
 
 def _violations(cells: pl.DataFrame, typed: pl.DataFrame, record_type: RecordType) -> Iterator[_Fault]:
