@@ -1,0 +1,72 @@
+from dataclasses import replace
+
+import pytest
+
+from ingest_gateway.cloud_events import BadRequest
+from ingest_gateway.intake import check_object, check_place, filename_of
+from rowstream.messages.upload_request import UploadRequest
+from rowstream.storage.store import ObjectInfo
+
+REQUEST = UploadRequest(record_type="t", bucket="landing", key="in/2026/März.csv")
+FOUND = ObjectInfo("abc", 10, "v2")
+
+
+def test_an_allowed_place_is_taken() -> None:
+    check_place(REQUEST, frozenset({"landing"}), "rowstream")
+    check_place(replace(REQUEST, bucket="rowstream"), frozenset({"rowstream"}), "rowstream")
+    check_place(replace(REQUEST, key="raw-uploads/x"), frozenset({"landing"}), "rowstream")
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (replace(REQUEST, bucket="other"), "ROWSTREAM_GATEWAY__INTAKE_BUCKETS"),
+        (replace(REQUEST, bucket="rowstream", key="raw-uploads/another-organization/x"), "belong to the uploads"),
+        (replace(REQUEST, key="ü" * 600), "1024 bytes"),
+    ],
+)
+def test_other_places_are_refused(request_: UploadRequest, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        check_place(request_, frozenset({"landing", "rowstream"}), "rowstream")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [REQUEST, replace(REQUEST, etag="abc"), replace(REQUEST, etag='"abc"'), replace(REQUEST, version_id="v2")],
+)
+def test_the_object_that_was_asked_for_is_taken(request_: UploadRequest) -> None:
+    check_object(request_, FOUND, 10)
+
+
+def test_a_store_without_versions_goes_by_the_entity_tag() -> None:
+    check_object(replace(REQUEST, version_id="v1"), ObjectInfo("abc", 10, None), 10)
+
+
+@pytest.mark.parametrize(
+    ("request_", "limit", "said"),
+    [
+        (replace(REQUEST, etag="old"), 10, "entity tag is abc"),
+        (replace(REQUEST, version_id="v1"), 10, "newer version"),
+        (REQUEST, 9, "10 bytes, at most 9"),
+    ],
+)
+def test_another_object_is_refused(request_: UploadRequest, limit: int, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        check_object(request_, FOUND, limit)
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        (REQUEST, "März.csv"),
+        (replace(REQUEST, filename="shown.csv"), "shown.csv"),
+        (replace(REQUEST, filename=""), "März.csv"),
+    ],
+)
+def test_the_name_is_the_given_one_or_the_keys_last_part(request_: UploadRequest, name: str) -> None:
+    assert filename_of(request_) == name
+
+
+def test_a_name_that_cannot_be_shown_is_refused() -> None:
+    with pytest.raises(BadRequest, match="filename"):
+        filename_of(replace(REQUEST, key="folder/"))
