@@ -15,6 +15,7 @@ from rowstream.records.registry import record_types
 from rowstream.runtime.settings import ServiceSettings
 from rowstream.stack.addresses import API_KEY
 from rowstream.stack.broker import make_topics
+from rowstream.stack.fingerprint import note_prepared
 from rowstream.stack.state_dir import StateDir
 
 
@@ -43,6 +44,7 @@ def prepare_database(settings: ServiceSettings, state: StateDir) -> None:
     key = ensure_api_key(url, known)
     if key != known:
         state.write(API_KEY, key)
+    note_prepared(state)
 
 
 def prepare_topics(settings: ServiceSettings, state: StateDir) -> None:

@@ -1,9 +1,9 @@
 """The first program in every child: ties it to the supervisor's life, then becomes the part itself.
 
-Run as a script, `python -I -S child.py DEATH_SIGNAL PARENT UID GID COMMAND...`, so that it costs some 15 ms and needs
-nothing of this package. Asking the kernel for a death signal has to happen in the child, after it changed its user
-(which clears the request) and before the part's own program runs. Doing that in `preexec_fn` would run Python between
-fork and exec of a process that has threads, which may deadlock; this program cannot.
+Run as a script, `python -I -S child.py DEATH_SIGNAL PARENT UID GID NICENESS COMMAND...`, so that it costs some 15 ms
+and needs nothing of this package. Asking the kernel for a death signal has to happen in the child, after it changed its
+user (which clears the request) and before the part's own program runs. Doing that in `preexec_fn` would run Python
+between fork and exec of a process that has threads, which may deadlock; this program cannot.
 """
 
 import ctypes
@@ -14,19 +14,21 @@ _PR_SET_PDEATHSIG = 1
 _PARENT_IS_GONE = 125
 
 
-def become(death_signal: int, parent: int, uid: int, gid: int, command: list[str]) -> None:
+def become(command: list[str], death_signal: int, parent: int, uid: int, gid: int, niceness: int) -> None:
     """Replace this process by `command`, which gets `death_signal` when the process `parent` ends, however it ends.
 
     Args:
+        command: program (found in PATH) and arguments.
         death_signal: the number of the signal.
         parent: the supervisor's process id; if it is gone already this process ends with code 125.
         uid: the user to run as; -1 keeps the present one.
         gid: the group that goes with it.
-        command: program (found in PATH) and arguments.
+        niceness: how far the process stands back behind others that want the processor; 0 not at all.
 
     Raises:
         OSError: the program or the user cannot be had.
     """
+    os.nice(niceness)
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
@@ -40,4 +42,4 @@ def become(death_signal: int, parent: int, uid: int, gid: int, command: list[str
 
 
 if __name__ == "__main__":
-    become(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
+    become(sys.argv[6:], *map(int, sys.argv[1:6]))

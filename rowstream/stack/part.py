@@ -33,6 +33,7 @@ class Part:
         ready: asked again and again after each start; a part without it is ready as soon as it runs.
         settle: runs after each `ready` and before the part counts as ready, e.g. to make topics; may block.
         once: the process is a job: it is ready when it has ended with code 0, and is not started again.
+        niceness: how far it stands back behind others that want the processor, 0 (not at all) to 19.
         account: the user to run as; None for the user who runs the supervisor.
         folder: the working folder; None for the supervisor's.
         stop_signal: asks the process to finish and leave.
@@ -48,6 +49,7 @@ class Part:
     ready: Probe | None = None
     settle: Callable[[], None] | None = None
     once: bool = False
+    niceness: int = 0
     account: Account | None = None
     folder: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM

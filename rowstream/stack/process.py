@@ -14,13 +14,15 @@ from rowstream.stack.part import Account, Part
 Process = asyncio.subprocess.Process
 
 
-def guarded(command: tuple[str, ...], death_signal: signal.Signals, account: Account | None) -> tuple[str, ...]:
+def guarded(
+    command: tuple[str, ...], death_signal: signal.Signals, account: Account | None, niceness: int = 0
+) -> tuple[str, ...]:
     """The command that runs `command` as `account` and ends it with `death_signal` when this process is gone.
 
     The kernel watches the thread that starts the process, so that thread has to live as long as the part should.
     """
     uid, gid = (account.uid, account.gid) if account else (-1, -1)
-    numbers = (int(death_signal), os.getpid(), uid, gid)
+    numbers = (int(death_signal), os.getpid(), uid, gid, niceness)
     return (sys.executable, "-I", "-S", child.__file__, *map(str, numbers), *command)
 
 
@@ -32,7 +34,7 @@ async def start(part: Part, log: Path) -> Process:
     """
     with open_log(log) as output:
         return await asyncio.create_subprocess_exec(
-            *guarded(part.command, part.death_signal, part.account),
+            *guarded(part.command, part.death_signal, part.account, part.niceness),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -43,7 +43,7 @@ def service_parts(
 
 
 def service_environment(
-    inherited: Mapping[str, str], *, broker: str, database: str, storage: Mapping[str, str]
+    inherited: Mapping[str, str], *, broker: str, database: str, storage: Mapping[str, str], embedded_broker: bool
 ) -> dict[str, str]:
     """What every service finds in its environment.
 
@@ -52,10 +52,13 @@ def service_environment(
         broker: bootstrap servers.
         database: address, with password.
         storage: settings of the object store, by the name after ROWSTREAM_STORAGE__.
+        embedded_broker: whether the broker is the embedded one.
     """
     return {
         # Each process works in one thread and the system scales by processes; Polars reads this when it is imported.
         "POLARS_MAX_THREADS": "1",
+        # The embedded broker lets the first members of a group wait for half of this, in whole seconds.
+        **({"ROWSTREAM_KAFKA__SESSION_TIMEOUT_MS": "4000"} if embedded_broker else {}),
         **inherited,
         "PYTHONUNBUFFERED": "1",
         "ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS": broker,

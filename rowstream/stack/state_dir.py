@@ -7,6 +7,7 @@ STATE_DIR/
   database_password   of the embedded database
   ports.json          the ports of last time
   topics.json         the partition counts of last time
+      prepared            which code prepared the database
   logs/               one file a part
   postgres/ objects/  the data
 """

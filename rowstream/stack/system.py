@@ -1,7 +1,7 @@
 """A whole system: which parts there are, how they find each other, from the first start to the last stop."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,8 @@ from rowstream.errors import Fatal
 from rowstream.stack import ports
 from rowstream.stack.addresses import API_KEY, SYSTEM, Addresses
 from rowstream.stack.broker import BROKER, broker_part
-from rowstream.stack.jobs import job_part
+from rowstream.stack.fingerprint import is_prepared
+from rowstream.stack.jobs import DATABASE_JOB, job_part
 from rowstream.stack.object_store import OBJECT_STORE, object_store_part
 from rowstream.stack.part import Part
 from rowstream.stack.postgres import POSTGRES, database_url, postgres_part
@@ -64,7 +65,7 @@ async def running(options: Options, tell: Tell) -> AsyncIterator[tuple[Addresses
         numbers = choose_ports(options, state)
         environment, embedded = infrastructure(options, state, numbers)
         names = service_names(options.processors)
-        needs = tuple(part.name for part in embedded)
+        needs = must_be_ready(embedded, prepared=options.database is None and is_prepared(state))
         services = service_parts(names, ports=numbers, environment=environment, needs=needs)
         supervisor = Supervisor([*embedded, *services], folder=state.logs, tell=tell)
         try:
@@ -88,6 +89,7 @@ def infrastructure(options: Options, state: StateDir, numbers: Mapping[str, int]
         broker=options.broker or f"127.0.0.1:{numbers[BROKER]}",
         database=options.database or database_url(state, numbers[POSTGRES]),
         storage=storage_settings(options.storage, numbers[OBJECT_STORE]),
+        embedded_broker=options.broker is None,
     )
 
     def job(name: str, *needs: str) -> Part:
@@ -102,6 +104,11 @@ def infrastructure(options: Options, state: StateDir, numbers: Mapping[str, int]
         job("topics") if options.broker else broker_part(state, numbers[BROKER]),
         job("bucket") if options.storage else object_store_part(state, numbers[OBJECT_STORE], BUCKET),
     ]
+
+
+def must_be_ready(parts: Sequence[Part], *, prepared: bool) -> tuple[str, ...]:
+    """The parts that must be ready before services start: all, but not the database's job where that is `prepared`."""
+    return tuple(part.name for part in parts if not (prepared and part.name == DATABASE_JOB))
 
 
 def storage_settings(real: str | None, port: int) -> dict[str, str]:

@@ -65,7 +65,7 @@ class Place:
             ) as process,
         ):
             try:
-                yield Up(process, self.folder / "notes")
+                yield Up(self, process)
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait(30)
@@ -78,15 +78,15 @@ class Place:
 class Up:
     """A running `rowstream up`; its answer is read, so it is ready."""
 
-    def __init__(self, process: subprocess.Popen[str], notes: Path) -> None:
+    def __init__(self, place: Place, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
+        self.place = place
         self.process = process
         self.answer = process.stdout.readline()
-        self._notes = notes
 
     @property
     def notes(self) -> str:
-        return self._notes.read_text()
+        return (self.place.folder / "notes").read_text()
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -112,74 +112,116 @@ def place() -> Iterator[Place]:
         yield Place(Path(folder))
 
 
-def test_up_prints_every_address_as_one_json_object_and_leaves_nothing(place: Place) -> None:
-    with place.up("--json") as up:
-        system: dict[str, Any] = json.loads(up.answer)
-        assert list(system) == ["gateway", "broker", "database", "storage", "bucket", "api_key", "metrics"]
-        assert set(topic_partitions(system["broker"])) >= {topic.name for topic in TOPICS}
-        with psycopg.connect(system["database"]) as connection:
-            assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (1,)
-        assert set(system["metrics"]) == {"ingest_gateway", "splitter", "record_processor", "auditor"}
-
-        children = up.children()
-        shown = " ".join(word for child in children for word in child.cmdline())
-        shown += "".join(log.read_text() for log in (place.state / "logs").iterdir()) + up.notes
-        password = system["database"].split(":")[2].split("@")[0]
-        assert password not in shown
-        assert system["api_key"] not in shown
-        listening = {
-            one.laddr.ip for child in children for one in child.net_connections("inet") if one.status == "LISTEN"
-        }
-        assert listening == {"127.0.0.1"}
-        secrets = [place.state / name for name in ("system.json", "api_key", "database_password")]
-        assert [path.stat().st_mode & 0o777 for path in secrets] == [0o600] * 3
-        assert place.state.stat().st_mode & 0o666 == 0o600
-
-        up.process.send_signal(signal.SIGTERM)
-        assert up.process.wait(30) == 0
-        assert up.process.stdout is not None
-        assert up.process.stdout.read() == ""
-    assert gone(children)
-    assert len(children) >= 7
-    assert not (place.state / "system.json").exists()
+@pytest.fixture(scope="module")
+def system() -> Iterator[Up]:
+    """A running system that several tests look at; what they do to it they undo."""
+    with TemporaryDirectory(prefix="rowstream-test-") as folder, Place(Path(folder)).up("--json") as up:
+        yield up
 
 
-def test_the_second_time_all_addresses_and_the_key_are_the_same(place: Place) -> None:
-    with place.up("--json") as first:
-        before = json.loads(first.answer)
-    with place.up("--json") as second:
-        assert json.loads(second.answer) == before
+def test_up_prints_every_address_as_one_json_object(system: Up) -> None:
+    printed: dict[str, Any] = json.loads(system.answer)
+    assert list(printed) == ["gateway", "broker", "database", "storage", "bucket", "api_key", "metrics"]
+    assert set(topic_partitions(printed["broker"])) >= {topic.name for topic in TOPICS}
+    with psycopg.connect(printed["database"]) as connection:
+        assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (1,)
+    assert set(printed["metrics"]) == {"ingest_gateway", "splitter", "record_processor", "auditor"}
 
 
-def test_for_people_it_prints_one_line_without_secrets_and_says_what_was_started_again(place: Place) -> None:
+def test_no_secret_is_shown_and_nobody_else_is_listened_to(system: Up) -> None:
+    children, state = system.children(), system.place.state
+    password, key = ((state / name).read_text() for name in ("database_password", "api_key"))
+    assert password in system.answer
+    assert key in system.answer
+    shown = " ".join(word for child in children for word in child.cmdline())
+    shown += "".join(log.read_text() for log in (state / "logs").iterdir()) + system.notes
+    assert password not in shown
+    assert key not in shown
+
+    servers = (one for child in children for one in child.net_connections("inet") if one.status == psutil.CONN_LISTEN)
+    assert {server.laddr.ip for server in servers} == {"127.0.0.1"}
+    secrets = [state / name for name in ("system.json", "api_key", "database_password")]
+    assert [path.stat().st_mode & 0o777 for path in secrets] == [0o600] * 3
+    assert state.stat().st_mode & 0o066 == 0
+
+
+def test_a_part_that_dies_is_said_and_started_again_alone(system: Up) -> None:
+    splitter, auditor = system.child("splitter"), system.child("auditor")
+    splitter.kill()
+    until(lambda: "splitter is ready again" in system.notes)
+    said = r"splitter was killed by SIGKILL; starting it again in 0\.2 s \(log: .*splitter\.log\)"
+    assert re.search(said, system.notes)
+    assert auditor.is_running()
+
+
+def test_a_second_up_on_the_same_folder_is_refused_in_one_line(system: Up) -> None:
+    again = system.place.run("up", "--state-dir", str(system.place.state), "--port", "0")
+    assert again.returncode == 1
+    assert again.stderr.startswith(f"rowstream: rowstream is already running on {system.place.state} (process ")
+    assert again.stderr.count("\n") == 1
+    assert again.stdout == ""
+    with pytest.raises(AlreadyRunning), in_background(Options(state_dir=system.place.state, port=0)):
+        pass
+
+
+def test_topics_finds_the_running_system(system: Up) -> None:
+    listed = json.loads(system.place.run("topics", "--state-dir", str(system.place.state), "--json").stdout)
+    assert [topic["topic"] for topic in listed["topics"]] == [topic.name for topic in TOPICS]
+    assert listed["made"] == []
+
+
+def test_doctor_finds_what_is_wrong_with_the_running_system(system: Up) -> None:
+    state = str(system.place.state)
+    well = system.place.run("doctor", "--state-dir", state, "--json")
+    findings = {finding["check"]: finding for finding in json.loads(well.stdout)}
+    assert [name for name, finding in findings.items() if not finding["ok"]] == []
+    assert {"gateway", "splitter", "record_processor", "auditor", "database", "topics", "bucket"} <= set(findings)
+    assert well.returncode == 0
+
+    system.child("auditor").suspend()
+    with psycopg.connect(json.loads(system.answer)["database"]) as connection:
+        connection.execute("ALTER TABLE alembic_version RENAME TO set_aside")
+        connection.commit()
+        ill = system.place.run("doctor", "--state-dir", state)
+        connection.execute("ALTER TABLE set_aside RENAME TO alembic_version")
+    system.child("auditor").resume()
+    assert ill.returncode == 1
+    assert [line.split()[1] for line in ill.stdout.splitlines() if line.startswith("WRONG")] == ["auditor", "database"]
+    assert "run `rowstream migrate`" in ill.stdout
+
+
+def test_nothing_is_left_however_up_ends_and_the_next_one_has_the_same_addresses(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with place.up() as up:
         assert up.answer.startswith("ready  gateway http://127.0.0.1:")
         assert (place.state / "database_password").read_text() not in up.answer
         assert (place.state / "api_key").read_text() not in up.answer
+        addresses = json.loads((place.state / "system.json").read_text())
+        children = up.children()
+        assert len(children) >= 7
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(30) == 0
+        assert up.process.stdout is not None
+        assert up.process.stdout.read() == ""
+        assert gone(children)
+        assert not (place.state / "system.json").exists()
 
-        splitter, auditor = up.child("splitter"), up.child("auditor")
-        splitter.kill()
-        until(lambda: "splitter is ready again" in up.notes)
-        assert re.search(
-            r"splitter was killed by SIGKILL; starting it again in 0\.2 s \(log: .*splitter\.log\)", up.notes
-        )
-        assert auditor.is_running()
-
-        again = place.run("up", "--state-dir", str(place.state), "--port", "0")
-        assert again.returncode == 1
-        assert again.stderr.startswith(f"rowstream: rowstream is already running on {place.state} (process ")
-        assert again.stderr.count("\n") == 1
-        assert again.stdout == ""
-
-
-def test_nothing_survives_an_up_that_was_killed_and_the_next_one_starts(place: Place) -> None:
-    with place.up() as up:
+    with place.up("--json") as up:
+        assert json.loads(up.answer) == addresses
         children = up.children()
         up.process.kill()
         until(lambda: gone(children), seconds=5)
         assert len(children) >= 7
-    with place.up() as up:
-        assert up.answer.startswith("ready")
+
+    monkeypatch.setenv("PYTHONPATH", str(place.folder))
+    others = set(psutil.Process().children(recursive=True))
+    with suppress(ZeroDivisionError), in_background(Options(state_dir=place.state, port=0, processors=1)) as found:
+        children = [child for child in psutil.Process().children(recursive=True) if child not in others]
+        assert found.database == addresses["database"]
+        _ = 1 / 0
+    assert gone(children)
+    assert len(children) >= 7
 
 
 def test_a_signal_during_the_start_leaves_nothing(place: Place) -> None:
@@ -223,46 +265,3 @@ def test_a_full_disk_is_one_line(*, filled: bool, said: str, small_disk: Path, t
     refused = Place(tmp_path).run("up", "--state-dir", str(small_disk / "state"), "--port", "0")
     assert refused.returncode == 1
     assert re.fullmatch(f"rowstream: .*({said}).*; make room, .*--state-dir\n", refused.stderr)
-
-
-def test_doctor_and_topics_find_the_running_system(place: Place) -> None:
-    with place.up() as up:
-        well = place.run("doctor", "--state-dir", str(place.state), "--json")
-        findings = {finding["check"]: finding for finding in json.loads(well.stdout)}
-        assert [name for name, finding in findings.items() if not finding["ok"]] == []
-        assert {"gateway", "splitter", "record_processor", "auditor", "database", "topics", "bucket"} <= set(findings)
-        assert well.returncode == 0
-
-        listed = place.run("topics", "--state-dir", str(place.state), "--json")
-        assert [topic["topic"] for topic in json.loads(listed.stdout)["topics"]] == [topic.name for topic in TOPICS]
-        assert json.loads(listed.stdout)["made"] == []
-
-        with psycopg.connect(json.loads((place.state / "system.json").read_text())["database"]) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = 'older'")
-        up.child("auditor").suspend()
-        ill = place.run("doctor", "--state-dir", str(place.state))
-        up.child("auditor").resume()
-        assert ill.returncode == 1
-        assert [line.split()[1] for line in ill.stdout.splitlines() if line.startswith("WRONG")] == [
-            "auditor",
-            "database",
-        ]
-        assert "run `rowstream migrate`" in ill.stdout
-
-
-def test_a_system_in_the_background_is_gone_afterwards(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(place.folder))
-    options = Options(state_dir=place.state, port=0, processors=1)
-    own = psutil.Process()
-    with suppress(ZeroDivisionError), in_background(options) as addresses:
-        children = own.children(recursive=True)
-        assert set(topic_partitions(addresses.broker)) >= {topic.name for topic in TOPICS}
-        _ = 1 / 0
-    assert gone(children)
-    assert len(children) >= 7
-
-
-def test_a_system_that_cannot_start_in_the_background_says_why(place: Place) -> None:
-    options = Options(state_dir=place.state, port=0)
-    with place.up(), pytest.raises(AlreadyRunning), in_background(options):
-        pass

@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 
 from rowstream.stack import ports
+from rowstream.stack.jobs import DATABASE_JOB
+from rowstream.stack.part import Part
 from rowstream.stack.services import service_environment, service_names, service_parts
 from rowstream.stack.state_dir import StateDir
-from rowstream.stack.system import Options, choose_ports, find_addresses, storage_settings
+from rowstream.stack.system import Options, choose_ports, find_addresses, must_be_ready, storage_settings
 
 
 def test_services_have_a_process_each_and_processors_as_many_as_asked() -> None:
@@ -27,6 +29,7 @@ def test_what_the_user_sets_reaches_the_services_but_not_over_what_the_system_kn
         broker="b:1",
         database="postgresql://here",
         storage={"BUCKET": "mine"},
+        embedded_broker=True,
     )
     assert environment["ROWSTREAM_SPLITTER__SLOTS"] == "3"
     assert environment["ROWSTREAM_DATABASE__URL"] == "postgresql://here"
@@ -50,6 +53,12 @@ def test_a_real_store_keeps_the_settings_of_the_user() -> None:
     assert storage_settings(None, 9000)["ENDPOINT_URL"] == "http://127.0.0.1:9000"
 
 
+def test_services_wait_for_the_database_job_unless_it_was_done_before() -> None:
+    parts = [Part(name=name, command=("true",), environment={}) for name in ("postgres", DATABASE_JOB, "broker")]
+    assert must_be_ready(parts, prepared=False) == ("postgres", DATABASE_JOB, "broker")
+    assert must_be_ready(parts, prepared=True) == ("postgres", "broker")
+
+
 @pytest.fixture
 def state(tmp_path: Path) -> StateDir:
     return StateDir(tmp_path)
@@ -70,7 +79,9 @@ def test_the_port_that_was_asked_for_is_the_gateways(state: StateDir) -> None:
 def test_addresses_list_the_metrics_of_every_process() -> None:
     names = service_names(2)
     numbers = {name: number for number, name in enumerate(names, 7000)}
-    environment = service_environment({}, broker="b:1", database="d", storage=storage_settings(None, 9))
+    environment = service_environment(
+        {}, broker="b:1", database="d", storage=storage_settings(None, 9), embedded_broker=False
+    )
     addresses = find_addresses(environment, numbers, names, "key")
     assert addresses.gateway == "http://127.0.0.1:7000"
     assert addresses.bucket == "rowstream"
