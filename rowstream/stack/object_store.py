@@ -17,7 +17,7 @@ def object_store_part(state: StateDir, port: int, bucket: str) -> Part:
     return Part(
         name=OBJECT_STORE,
         command=(sys.executable, "-P", "-m", "localbucket", "--host", "127.0.0.1", "--port", str(port), str(folder)),
-        environment={"PATH": os.defpath, "PYTHONUNBUFFERED": "1"},
+        environment={**os.environ, "PYTHONUNBUFFERED": "1"},
         folder=state.path,
         prepare=lambda: _make_folders(folder, folder / bucket),
         ready=listens(port),
