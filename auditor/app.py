@@ -6,6 +6,7 @@ unexpected error so that nothing is acknowledged by the way out.
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ GROUP = "auditor"
 _FETCH_WAIT_MS = 50
 _FAILED = 1
 _DAY_SECONDS = 24 * 3_600.0
+_FAUSTS_LOG = logging.getLogger("faust.auditor")  # else Faust logs each of its steps in the name of this module
 
 
 class _Boot(BootStrategy):
@@ -40,6 +42,8 @@ class _Boot(BootStrategy):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    logger = _FAUSTS_LOG
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it and says 1,500 ms; a broker may answer only when the wait is over.
@@ -48,6 +52,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _Consumer(driver.Consumer):
+    logger = _FAUSTS_LOG
+
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -58,6 +64,7 @@ class _Transport(driver.Transport):
 
 class _App(faust.App):
     BootStrategy = _Boot
+    logger = _FAUSTS_LOG
 
     async def on_first_start(self) -> None:
         """Faust makes a folder for its tables here; there are none."""

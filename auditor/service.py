@@ -11,8 +11,8 @@ from auditor.patience import Patience, Stopping
 from auditor.receiver import Receiver, read_chunk_result, read_split_result
 from auditor.reconciler import Reconciler
 from auditor.settings import AuditorSettings
-from rowstream.database.migrate import is_migrated
 from rowstream.database.schemas import SchemaTable
+from rowstream.database.version import is_migrated
 from rowstream.errors import Retryable
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNK_RESULTS, SPLIT_RESULTS, topic_partitions

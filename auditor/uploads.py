@@ -5,7 +5,6 @@ wait for the auditor nor keep it waiting.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, select, text, update
@@ -34,7 +33,6 @@ class Upload:
     totals: Totals
     failure_code: str | None
     failure_message: str | None
-    started_at: datetime | None
 
 
 def limit_waiting(connection: Connection, *, lock_ms: int = 5_000, statement_ms: int = 30_000) -> None:
@@ -70,7 +68,6 @@ def lock(connection: Connection, upload_id: UUID) -> Upload | None:
         ),
         failure_code=row.failure_code,
         failure_message=row.failure_message,
-        started_at=row.started_at,
     )
 
 

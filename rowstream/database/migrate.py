@@ -8,10 +8,12 @@ from sqlalchemy import Connection, text
 
 from rowstream.database import connection
 from rowstream.database.record_tables import bring_up_to_date
+from rowstream.database.version import HEAD, is_migrated
 from rowstream.records import RecordType
 
+__all__ = ["HEAD", "is_migrated", "migrate"]
+
 _ONE_AT_A_TIME = 0x726F7773  # an advisory lock: two that migrate at once take turns
-HEAD = "0001"
 
 
 def migrate(url: str, record_types: list[RecordType]) -> None:
@@ -30,13 +32,6 @@ def migrate(url: str, record_types: list[RecordType]) -> None:
         for record_type in record_types:
             bring_up_to_date(conn, record_type)
     engine.dispose()
-
-
-def is_migrated(conn: Connection) -> bool:
-    """Whether the system's tables are those of this version."""
-    if conn.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
-        return False
-    return conn.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
 
 
 def _upgrade(conn: Connection) -> None:
