@@ -32,17 +32,24 @@ _CONNECT = {
 }
 
 
-def make_engine(url: str, *, role: str | None = None, service: str, pool_size: int = 4) -> Engine:
+def make_engine(
+    url: str, *, role: str | None = None, service: str, pool_size: int = 4, idle_seconds: float | None = None
+) -> Engine:
     """A pool of connections to `url` (a `postgresql://` address) that act as `role`.
+
+    A transaction in which nothing is said for `idle_seconds` is ended by the server: a service that was stopped in the
+    middle of one keeps no row locked for ever.
 
     Raises:
         Fatal: the address cannot be read.
     """
     try:
         parsed = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
-    except sqlalchemy.exc.ArgumentError as error:
-        raise Fatal("ROWSTREAM_DATABASE__URL is not an address such as postgresql://user@host:5432/name") from error
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        raise Fatal("ROWSTREAM_DATABASE__URL is not an address such as postgresql://user@host:5432/name") from None
     options = "-c timezone=UTC" + (f" -c role={role}" if role else "")
+    if idle_seconds is not None:
+        options += f" -c idle_in_transaction_session_timeout={int(idle_seconds * 1000)}"
     return sqlalchemy.create_engine(
         parsed,
         pool_size=pool_size,
@@ -64,12 +71,29 @@ def driver(connection: Connection) -> psycopg.Connection[Any]:
     return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether an error only says that the database is away, or ended our session: the same may succeed later."""
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+        return True
+    cause = getattr(error, "orig", None) or error
+    return isinstance(
+        cause,
+        psycopg.OperationalError
+        | psycopg.InterfaceError
+        | psycopg.errors.IdleInTransactionSessionTimeout
+        | sqlalchemy.exc.TimeoutError
+        | sqlalchemy.exc.PendingRollbackError,
+    )
+
+
 @contextmanager
 def retryable_errors() -> Iterator[None]:
     """Turn what the driver says when the database is away into `Retryable`; all else passes as it is."""
     try:
         yield
-    except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError, psycopg.OperationalError) as error:
+    except (sqlalchemy.exc.SQLAlchemyError, psycopg.Error) as error:
+        if not is_away(error):
+            raise
         raise Retryable(f"the database does not answer: {first_line(error)}") from error
 
 

@@ -67,6 +67,11 @@ def bring_up_to_date(conn: Connection, record_type: RecordType) -> None:
 
 
 def _create(conn: Connection, record_type: RecordType, columns: dict[str, str]) -> None:
+    if conn.execute(text("SELECT to_regclass(:name)"), {"name": f'"{record_type.table}"'}).scalar() is not None:
+        raise Fatal(
+            f"record type {record_type.name}: there is a table {record_type.table} already that rowstream did not make;"
+            " rename one of the two"
+        )
     required = {*record_type.required, *record_type.key}
     typed = [f'"{name}" {kind}{" NOT NULL" if name in required else ""}' for name, kind in columns.items()]
     key = ", ".join(f'"{name}"' for name in record_type.key)
@@ -79,8 +84,8 @@ def _create(conn: Connection, record_type: RecordType, columns: dict[str, str]) 
         "loaded_at timestamptz NOT NULL DEFAULT now()",
         f"PRIMARY KEY (organization_id, {key})",
     ]
-    conn.execute(text(f"CREATE TABLE {table} ({', '.join(body)})"))
-    conn.execute(text(f"CREATE INDEX {table}_by_upload ON {table} USING brin (batch_upload_id, row_number)"))
+    conn.execute(text(f'CREATE TABLE "{table}" ({", ".join(body)})'))
+    conn.execute(text(f'CREATE INDEX ON "{table}" USING brin (batch_upload_id, row_number)'))
     for statement in protect(table, {GATEWAY_ROLE: "SELECT"}, owner=PROCESSOR_ROLE):
         conn.execute(text(statement))
 
@@ -97,7 +102,31 @@ def _extend(
             )
     if table != record_type.table:
         raise Fatal(f"record type {record_type.name}: its table was {table} and is now {record_type.table}")
-    for name in columns.keys() - before.keys():
+    key = _key_of(conn, table)
+    if key != ("organization_id", *record_type.key):
+        raise Fatal(
+            f"record type {record_type.name}: its key was {', '.join(key[1:])} and is now {', '.join(record_type.key)};"
+            " give the changed type another name and table"
+        )
+    for name, kind in columns.items():
+        if name in before:
+            continue
         if name in record_type.required:
             raise Fatal(f"record type {record_type.name}: new column {name} must be nullable, since rows exist already")
-        conn.execute(text(f'ALTER TABLE {table} ADD COLUMN "{name}" {columns[name]}'))
+        conn.execute(text(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}'))
+    for name in sorted((_never_null(conn, table) & columns.keys()) - {*record_type.required, *record_type.key}):
+        conn.execute(text(f'ALTER TABLE "{table}" ALTER COLUMN "{name}" DROP NOT NULL'))
+
+
+def _key_of(conn: Connection, table: str) -> tuple[str, ...]:
+    query = text(
+        "SELECT a.attname FROM pg_index i JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, place) ON true"
+        " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"
+        " WHERE i.indisprimary AND i.indrelid = to_regclass(:name) ORDER BY k.place"
+    )
+    return tuple(conn.execute(query, {"name": f'"{table}"'}).scalars())
+
+
+def _never_null(conn: Connection, table: str) -> set[str]:
+    query = text("SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:name) AND attnotnull AND attnum > 0")
+    return set(conn.execute(query, {"name": f'"{table}"'}).scalars())

@@ -35,6 +35,7 @@ def protect(table: str, grants: Mapping[str, str], *, owner: str | None = None) 
 
     The gateway's policy shows one organization; every other role that has a grant sees all.
     """
+    table = f'"{table}"'
     statements = [f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"]
     for role, privileges in grants.items():
         rule = _OWN if role == "rowstream_gateway" else "true"

@@ -6,6 +6,7 @@ before partitions go to another member and on `close`, so a rebalance repeats as
 call `keep_alive` at least every few seconds: it fetches nothing but keeps the membership.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -22,6 +23,8 @@ from rowstream.runtime.settings import KafkaSettings
 log = get_logger(__name__)
 
 _FETCH_KBYTES = 32_768
+_LEAVE_SECONDS = 5.0
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,12 @@ class Consumer:
         on_revoked: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_assigned` is called when the group has given this member its part, `on_revoked` when it is taken."""
-        self._settled: dict[tuple[str, int], int] = {}
+        self._ours: set[Place] = set()
+        self._settled: dict[Place, int] = {}
+        self._early: list[Received] = []  # came while nothing was wanted
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._paused = False
+        self._topics = tuple(topics)
         self._consumer = confluent_kafka.Consumer(consumer_config(settings, group))
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
@@ -64,20 +70,29 @@ class Consumer:
         if self._paused:
             self._consumer.resume(self._consumer.assignment())
             self._paused = False
-        messages = self._consumer.consume(1, timeout)
-        if messages and at_most > 1:
+        if self._early:
+            received, self._early = self._early[:at_most], self._early[at_most:]
+        else:
+            received = self._fetched(1, timeout)
+        if received and at_most > len(received):
             # Asking for many at once would wait for them all; these are what has arrived already.
-            messages += self._consumer.consume(at_most - 1, 0)
-        received = [kept for message in messages if (kept := _received(message))]
+            received += self._fetched(at_most - len(received), 0)
+        received = [message for message in received if _place(message) in self._ours]
         for message in received:
             MESSAGES_CONSUMED.labels(message.topic).inc()
         return received
 
     def settle(self, messages: Iterable[Received]) -> None:
-        """These, and all before them in their partitions, are done."""
+        """These, and all before them in their partitions, are done.
+
+        What is another member's by now is that member's to acknowledge. An offset may be lower than the last: a broker
+        that lost its log begins anew.
+        """
+        reached: dict[Place, int] = {}
         for message in messages:
-            place = message.topic, message.partition
-            self._settled[place] = max(self._settled.get(place, 0), message.offset + 1)
+            if _place(message) in self._ours:
+                reached[_place(message)] = max(reached.get(_place(message), 0), message.offset + 1)
+        self._settled.update(reached)
 
     def commit(self, *, wait: bool = False) -> None:
         """Tell the broker what is settled; a commit that fails is made up for by the next."""
@@ -98,16 +113,12 @@ class Consumer:
         if not self._paused:
             self._consumer.pause(self._consumer.assignment())
             self._paused = True
-        message = self._consumer.poll(timeout)
-        early = _received(message) if message else None
-        if early:
-            # A rebalance handed over partitions that were not paused yet: stand where this message was.
-            self._consumer.pause(self._consumer.assignment())
-            self._consumer.seek(TopicPartition(early.topic, early.partition, early.offset))
+        # A rebalance may hand over partitions that are not paused yet, and a message of theirs with them.
+        self._early += self._fetched(1, timeout)
 
     def measure_lag(self) -> None:
         """Set the lag gauges from what the client knows; asks the broker nothing."""
-        lag: dict[str, int] = {}
+        lag = dict.fromkeys(self._topics, 0)
         for part in self._consumer.assignment():
             _, high = self._consumer.get_watermark_offsets(part, cached=True)
             position = self._consumer.position([part])[0].offset
@@ -117,12 +128,28 @@ class Consumer:
             CONSUMER_LAG.labels(topic).set(messages)
 
     def close(self) -> None:
-        """Commit what is settled and leave the group, so that its other members take over at once."""
+        """Commit what is settled and leave the group, so that its other members take over at once.
+
+        A broker that does not answer is not waited for longer than some seconds: the group notices by itself, and what
+        could not be committed is done again by whoever comes next.
+        """
+        leaving = threading.Thread(target=self._leave, name="leave", daemon=True)
+        leaving.start()
+        leaving.join(_LEAVE_SECONDS)
+        if leaving.is_alive():
+            log.warning("left without the broker's word: it does not answer")
+
+    def _leave(self) -> None:
         self.commit(wait=True)
         self._consumer.close()
 
+    def _fetched(self, at_most: int, timeout: float) -> list[Received]:
+        messages = self._consumer.consume(at_most, timeout)
+        return [received for message in messages if (received := _received(message))]
+
     def _assigned(self, _: object, parts: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{part.topic}/{part.partition}" for part in parts])
+        self._ours.update((part.topic, part.partition) for part in parts)
         self._paused = False
         self._on_assigned()
 
@@ -134,8 +161,10 @@ class Consumer:
         self._forget(parts)
 
     def _forget(self, parts: list[TopicPartition]) -> None:
-        for part in parts:
-            self._settled.pop((part.topic, part.partition), None)
+        gone = {(part.topic, part.partition) for part in parts}
+        self._ours -= gone
+        self._settled = {place: offset for place, offset in self._settled.items() if place not in gone}
+        self._early = [message for message in self._early if _place(message) not in gone]
         self._on_revoked()
 
 
@@ -161,6 +190,10 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, object]:
         config["session.timeout.ms"] = settings.session_timeout_ms
         config["heartbeat.interval.ms"] = settings.session_timeout_ms // 6
     return config
+
+
+def _place(message: Received) -> Place:
+    return message.topic, message.partition
 
 
 def _received(message: confluent_kafka.Message) -> Received | None:

@@ -3,6 +3,9 @@
 Headers as Kafka Connect names them (KIP-298), since tools read those.
 """
 
+from collections.abc import Iterable
+
+from rowstream.errors import Poison
 from rowstream.kafka.consumer import Received
 from rowstream.kafka.producer import OnDelivery, Producer
 from rowstream.kafka.topics import DEAD_LETTERS
@@ -10,6 +13,9 @@ from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import DEAD_LETTERS as COUNTER
 
 log = get_logger(__name__)
+
+_KEPT_BYTES = 65_536
+_KEPT_HEADER_CHARS = 1_000
 
 
 def put_aside(
@@ -22,7 +28,11 @@ def put_aside(
 ) -> None:
     """Copy the message to the dead-letter topic with where it stood, in which stage it failed, and why.
 
-    `on_delivery` gets None, or why the copy was not taken; settle the message only after the former.
+    `on_delivery` gets None, or why the copy was not taken; settle the message only after the former. Of a message that
+    is larger than our own limit only the beginning is kept, and a header says how long it was.
+
+    Raises:
+        Retryable: the client does not take it now.
     """
     COUNTER.labels(message.topic).inc()
     log.warning(
@@ -41,4 +51,13 @@ def put_aside(
         "__connect.errors.exception.class.name": type(error).__name__,
         "__connect.errors.exception.message": str(error),
     }
-    producer.send(DEAD_LETTERS, message.value, key=message.key, headers=headers, on_delivery=on_delivery)
+    try:
+        producer.send(DEAD_LETTERS, message.value, key=message.key, headers=headers, on_delivery=on_delivery)
+    except Poison:
+        short = _shortened(headers.items()) | {"rowstream.errors.full_bytes": str(len(message.value))}
+        kept = message.value[:_KEPT_BYTES]
+        producer.send(DEAD_LETTERS, kept, key=None, headers=short, on_delivery=on_delivery)
+
+
+def _shortened(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value[:_KEPT_HEADER_CHARS] for name, value in headers}

@@ -18,6 +18,7 @@ log = get_logger(__name__)
 
 OnDelivery = Callable[[str | None], None]
 _BUFFER_KBYTES = 65_536
+_REPORT_SECONDS = 1.0
 
 
 class Producer:
@@ -97,15 +98,18 @@ class Producer:
             Retryable: the broker does not answer, or has no such topic (yet).
         """
         try:
-            found = self._producer.list_topics(topic, timeout).topics[topic]
+            # All topics are asked for: to ask for one by name would make it, where brokers are so configured.
+            found = self._producer.list_topics(timeout=timeout).topics.get(topic)
         except KafkaException as error:
             raise Retryable(f"the broker does not answer: {error.args[0].str()}") from error
-        if found.error or not found.partitions:
+        if found is None or not found.partitions:
             raise Retryable(f"the broker has no topic {topic}; `rowstream topics` makes it")
         return len(found.partitions)
 
     def _make_anew(self) -> None:
+        """A new client; what the old one has not delivered yet is reported as failed, so that nothing is left open."""
         log.warning("making the producer anew after a failed delivery")
-        self._producer.flush(0)
+        self._producer.purge()
+        self._producer.flush(_REPORT_SECONDS)
         self._producer = confluent_kafka.Producer(self._config)
         self._failed = False

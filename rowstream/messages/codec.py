@@ -43,7 +43,15 @@ class SchemaStore(Protocol):
 
 
 class UnknownSchema(Retryable):
-    """The writer's schema is not known yet; a service that just started may be writing it."""
+    """The writer's schema is not known yet; a service that just started may be writing it.
+
+    Attributes:
+        fingerprint: The schema's, 8 bytes.
+    """
+
+    def __init__(self, name: str, fingerprint: bytes) -> None:
+        super().__init__(f"a {name} was written with schema {fingerprint.hex()}, which no service has registered")
+        self.fingerprint = fingerprint
 
 
 class Contract(NamedTuple):
@@ -109,7 +117,7 @@ def decode(data: bytes, kind: type[M], store: SchemaStore | None = None) -> M:
 def _writer_schema(written: bytes, name: str, store: SchemaStore | None) -> Schema:
     schema = store.find(written) if store else None
     if schema is None:
-        raise UnknownSchema(f"a {name} was written with schema {written.hex()}, which no service has registered")
+        raise UnknownSchema(name, written)
     if schema.get("name", "").rpartition(".")[2] != name:
         raise Poison(f"expected a {name}, got a message with the schema of {schema.get('name')}")
     return _parse(schema)

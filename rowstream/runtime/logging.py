@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -79,6 +81,23 @@ def get_logger(name: str) -> Logger:
     """A logger; give it an event's name and facts: `log.info("chunk sent", upload_id=..., lane=...)`."""
     logger: Logger = structlog.stdlib.get_logger(name)
     return logger
+
+
+def traced(error: BaseException) -> dict[str, str]:
+    """Facts for a log line about an error: what kind, and where from; never its text, which may hold a cell."""
+    frames = [
+        f"{frame.filename}:{frame.lineno} {frame.name}"
+        for one in _with_causes(error)
+        for frame in traceback.extract_tb(one.__traceback__)
+    ]
+    return {"error": " from ".join(type(one).__qualname__ for one in _with_causes(error)), "at": "; ".join(frames)}
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    one: BaseException | None = error
+    while one is not None:
+        yield one
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
 
 
 def log_context(**facts: object) -> AbstractContextManager[None]:

@@ -8,14 +8,15 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from rowstream.errors import Fatal
 from rowstream.runtime.health import Health
-from rowstream.runtime.logging import configure_logging, get_logger
+from rowstream.runtime.logging import configure_logging, get_logger, traced
 from rowstream.runtime.settings import HttpSettings, ServiceSettings
 
 log = get_logger(__name__)
@@ -31,7 +32,12 @@ class Running:
 
 @contextmanager
 def running(name: str, settings: ServiceSettings, health: Health) -> Iterator[Running]:
-    """Configure logs, answer /healthz, /readyz and /metrics, and turn signals into `stop`, while inside."""
+    """Configure logs, answer /healthz, /readyz and /metrics, and turn signals into `stop`, while inside.
+
+    Raises:
+        Fatal: the port is taken; or what is done inside raised it.
+        SystemExit: anything else was raised inside; it is in the log.
+    """
     configure_logging(name, settings.log.level)
     service = Running(health)
     stop_on_signals(service.stop)
@@ -39,8 +45,15 @@ def running(name: str, settings: ServiceSettings, health: Health) -> Iterator[Ru
     log.info("started", port=server.server_address[1])
     try:
         yield service
+    except Fatal:
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost: it is logged without its text, and ends the process
+        # Python's own way to tell would show the error's text, which may hold a cell of a record.
+        log.critical("ended by an error that nobody foresaw", **traced(error))
+        raise SystemExit(1) from None
     finally:
         server.shutdown()
+        server.server_close()
         log.info("stopped")
 
 
@@ -55,7 +68,8 @@ def probe(path: str, health: Health) -> tuple[int, str, bytes] | None:
     if path == "/metrics":
         return 200, CONTENT_TYPE_LATEST, generate_latest()
     if path == "/healthz":
-        return (200 if health.alive else 503), "application/json", json.dumps({"alive": health.alive}).encode()
+        alive = health.alive
+        return (200 if alive else 503), "application/json", json.dumps({"alive": alive}).encode()
     if path == "/readyz":
         waiting = health.waiting_for
         body = {"ready": not waiting, "waiting_for": waiting}
@@ -66,7 +80,7 @@ def probe(path: str, health: Health) -> tuple[int, str, bytes] | None:
 def _serve_health(settings: HttpSettings, health: Health) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer = probe(self.path, health)
+            answer = probe(self.path.partition("?")[0], health)
             if answer is None:
                 self.send_error(404)
                 return
@@ -75,12 +89,19 @@ def _serve_health(settings: HttpSettings, health: Health) -> ThreadingHTTPServer
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # whoever asked has left
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Probes come every few seconds and say nothing."""
 
-    server = ThreadingHTTPServer((settings.host, settings.port), Handler)
+    try:
+        server = ThreadingHTTPServer((settings.host, settings.port), Handler)
+    except OSError as error:
+        raise Fatal(
+            f"cannot answer at {settings.host}:{settings.port}: {error.strerror}; set ROWSTREAM_HTTP__HOST and"
+            " ROWSTREAM_HTTP__PORT, or stop what answers there"
+        ) from None
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

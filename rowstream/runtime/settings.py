@@ -7,7 +7,7 @@ underscore between the levels: `ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from rowstream.errors import Fatal
 
@@ -89,6 +89,9 @@ class ServiceSettings(BaseSettings):
         except ValidationError as error:
             faults = (f"{variable_name(fault['loc'])}: {fault['msg']}" for fault in error.errors())
             raise Fatal("; ".join(faults)) from None
+        except SettingsError as error:
+            # Raised for a whole slice given as one variable (ROWSTREAM_KAFKA), which must be JSON.
+            raise Fatal(f"{error}; set its parts one by one, such as ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS") from None
 
 
 def variable_name(path: tuple[int | str, ...]) -> str:

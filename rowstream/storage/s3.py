@@ -147,10 +147,12 @@ class ObjectStream:
             self._body.close()
 
     def _read_once(self, size: int) -> bytes:
+        if self._position >= self.info.size:
+            return b""
         if self._body is None:
             self._open()
         data: bytes = self._body.read(size)
-        if not data and self._position < self.info.size:
+        if not data:
             raise StoreUnavailable("the answer ended before the object did")
         self._position += len(data)
         return data
