@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
-from rowstream.cli import doctor, system
+from rowstream.cli import demo, doctor, records, system, uploads
 from rowstream.cli.client import NoSystem
+from rowstream.cli.options import WrongUsage
 from rowstream.cli.output import answer, note
 from rowstream.errors import RowstreamError
 from rowstream.stack.state_dir import full_disk
@@ -23,6 +24,9 @@ from rowstream.stack.state_dir import full_disk
 FAILED, WRONG_USAGE = 1, 2
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Begin": (demo.demo,),
+    "Uploads": (uploads.upload, uploads.status, uploads.errors),
+    "Record types": (records.record_types, records.template, records.sample),
     "The system": (system.up, doctor.doctor, system.migrate, system.topics),
 }
 
@@ -69,7 +73,7 @@ def main() -> None:
     """Run the command; exits with 0, with 1 when what was asked for failed, with 2 on wrong usage or no system."""
     try:
         app()
-    except NoSystem as error:
+    except (NoSystem, WrongUsage) as error:
         _leave(error, WRONG_USAGE)
     except RowstreamError as error:
         _leave(error, FAILED)

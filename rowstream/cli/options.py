@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from rowstream.errors import Fatal
+
 StateDirOption = Annotated[
     Path,
     typer.Option(
@@ -17,3 +19,7 @@ StateDirOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
 DEFAULT_STATE_DIR = Path(".rowstream")
+
+
+class WrongUsage(Fatal):
+    """What the command was given cannot be right: a file that is not there, a record type that nobody knows."""

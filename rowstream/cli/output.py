@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,5 +31,16 @@ def answer_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*headers, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else _UNLIMITED)
-    console.print(table)
+    answer_rich(table)
+
+
+def answer_rich(view: RenderableType) -> None:
+    """The command's answer as rich shows it; in a pipe as wide as it needs, in whole lines without padding."""
+    if sys.stdout.isatty():
+        Console(highlight=False).print(view)
+        return
+    console = Console(width=_UNLIMITED, highlight=False, color_system=None)
+    with console.capture() as capture:
+        console.print(view)
+    for line in capture.get().splitlines():
+        answer(line.rstrip())

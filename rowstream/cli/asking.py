@@ -1,0 +1,92 @@
+"""What the system says of uploads: one, the newest, one until it ends, what was rejected."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from rowstream.cli.figures import ENDED
+from rowstream.cli.patience import patiently
+from rowstream.cli.sending import UPLOADS
+from rowstream.errors import RowstreamError
+
+if TYPE_CHECKING:
+    import httpx
+
+Upload = Mapping[str, Any]
+Rejection = Mapping[str, Any]
+
+_PATIENCE_SECONDS = 4.0
+_LONG_PATIENCE_SECONDS = 120.0
+_OFTEN, _SELDOM = 0.15, 1.0
+_EAGER_SECONDS = 20.0
+_STREAM_TIMEOUT = 120.0
+
+
+class CutOff(RowstreamError):
+    """The answer broke off in the middle."""
+
+
+def upload(client: "httpx.Client", upload_id: str, *, seconds: float = _PATIENCE_SECONDS) -> Upload:
+    """One upload; ApiError 404 if there is none. A system that is away for so many `seconds` is waited for."""
+    found: Upload = patiently(lambda: client.get(_path(upload_id)).json(), seconds=seconds)
+    return found
+
+
+def uploads(client: "httpx.Client", limit: int) -> Mapping[str, Any]:
+    """The newest uploads, at most `limit` (200), as `{items, next_cursor}`."""
+    page: Mapping[str, Any] = patiently(
+        lambda: client.get(UPLOADS, params={"limit": limit}).json(), seconds=_PATIENCE_SECONDS
+    )
+    return page
+
+
+def follow(client: "httpx.Client", upload_id: str, seen: Callable[[Upload], None]) -> Upload:
+    """Wait until nothing moves any more; `seen` gets each state on the way, the last one too.
+
+    The system may go away for two minutes meanwhile: the upload is in its database and goes on.
+    """
+    begun = time.monotonic()
+    while True:
+        now = upload(client, upload_id, seconds=_LONG_PATIENCE_SECONDS)
+        seen(now)
+        if now["status"] in ENDED:
+            return now
+        time.sleep(_OFTEN if time.monotonic() - begun < _EAGER_SECONDS else _SELDOM)
+
+
+def examples(client: "httpx.Client", upload: Upload) -> dict[str, Rejection]:
+    """The first rejected record with each error code that the upload has."""
+    found = {code: _first_rejected(client, upload["id"], code) for code in upload["errors_by_code"]}
+    return {code: rejection for code, rejection in found.items() if rejection}
+
+
+def report(
+    client: "httpx.Client", upload_id: str, form: Literal["csv", "jsonl"], code: str | None = None
+) -> Iterator[bytes]:
+    """All rejected records as a file, block by block.
+
+    Raises:
+        CutOff: it broke off; what came so far is not all.
+    """
+    import httpx  # noqa: PLC0415 - only commands that talk to a system pay for it
+
+    params = {"format": form} | ({"code": code} if code else {})
+    request = client.build_request("GET", f"{_path(upload_id)}/errors", params=params, timeout=_STREAM_TIMEOUT)
+    answer = patiently(lambda: client.send(request, stream=True), seconds=_PATIENCE_SECONDS)
+    with closing(answer):
+        try:
+            yield from answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise CutOff(f"the list of errors broke off ({error}); what came is not all, ask for it again") from error
+
+
+def _first_rejected(client: "httpx.Client", upload_id: str, code: str) -> Rejection | None:
+    params: dict[str, str | int] = {"code": code, "limit": 1}
+    page = patiently(lambda: client.get(f"{_path(upload_id)}/errors", params=params).json(), seconds=_PATIENCE_SECONDS)
+    return next(iter(page["items"]), None)
+
+
+def _path(upload_id: str) -> str:
+    return f"{UPLOADS}/{quote(upload_id, safe='')}"

@@ -1,0 +1,126 @@
+"""What the demo does, step by step."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rowstream.cli import asking, demo_check, demo_files
+from rowstream.cli.client import Target, api
+from rowstream.cli.demo_files import DemoFile
+from rowstream.cli.demo_screen import Screen
+from rowstream.cli.sending import local_file, send
+from rowstream.cli.summary import headline, outcomes
+from rowstream.cli.words import count, counted, size, span
+from rowstream.database.invariants import check
+from rowstream.stack.addresses import Addresses
+from rowstream.stack.background import in_background
+from rowstream.stack.system import Options
+
+STATE = "state"
+_SHOWN_DIFFERENCES = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file: the upload at its end, and the records that were rejected."""
+
+    file: DemoFile
+    upload: asking.Upload
+    rejected: list[demo_check.Rejected]
+
+    def differences(self) -> list[str]:
+        """What is not as planned."""
+        return demo_check.differences(self.file.records, self.file.planted, self.upload, self.rejected)
+
+
+def show(screen: Screen, folder: Path) -> bool:
+    """Do and show everything, in an empty folder; returns whether all went as planned.
+
+    Raises:
+        RowstreamError: something could not be done at all.
+    """
+    screen.title(
+        "rowstream",
+        "Turns every line of a file into exactly one of two things: a row in a typed Postgres table,\n"
+        "or a rejection that says what was wrong with which cell.",
+    )
+    screen.step("Start a system", "A broker, a database, an object store and the four services, all on this machine.")
+    begun = time.monotonic()
+    options = Options(state_dir=folder / STATE, port=0)
+    with screen.starting(folder) as view, in_background(options, view.tell) as system:
+        view.started()
+        screen.good(f"ready after {span(time.monotonic() - begun)}; all that it stores is in {folder}")
+        results = [_upload(screen, system, file) for file in _files(screen, folder)]
+        right = _check(screen, system, results)
+        screen.step("Stop", "The services finish what they hold, then the servers end.")
+    return right
+
+
+def say_goodbye(screen: Screen, folder: Path) -> None:
+    """Say what is left, and where to go next; to be called when all is stopped."""
+    kept = folder.exists()
+    screen.good(f"everything is stopped, and {folder} is {'kept' if kept else 'removed'}")
+    here = f" --state-dir {folder / STATE}" if kept else ""
+    screen.commands(
+        "Where to go next",
+        {
+            f"rowstream up{here}": "run a system until Ctrl-C; open its address in a browser for the API",
+            "rowstream record-types": "what a file may hold; `rowstream template TYPE` makes one to fill in",
+            "rowstream upload FILE -t TYPE": "upload a file of your own",
+            "rowstream errors ID": "get what was rejected, to correct it and hand it in again",
+            "rowstream --help": "all commands; docs/ of the source has a tutorial: your own record type",
+        },
+    )
+
+
+def _files(screen: Screen, folder: Path) -> list[DemoFile]:
+    screen.step("Get files", "One real, one made up; what must be rejected is written down beforehand.")
+    files = []
+    try:
+        files.append(
+            demo_files.flights(lambda path: screen.say(f"downloading flights.csv, this once; it is kept as {path}"))
+        )
+    except demo_files.LeftOut as reason:
+        screen.say(f"flights.csv is left out: {reason}")
+    files.append(demo_files.members(folder))
+    for file in files:
+        screen.good(f"{file.path.name:<12} {size(file.path.stat().st_size):>8}   {file.about}")
+    return files
+
+
+def _upload(screen: Screen, system: Addresses, file: DemoFile) -> Outcome:
+    screen.step(f"Upload {file.path.name}", file.story)
+    with api(Target(system.gateway, system.api_key)) as client:
+        with local_file(file.path) as source, screen.progress(file.path, source.size) as view:
+            accepted = send(client, source, file.record_type, view.sent)
+            upload = asking.follow(client, accepted["id"], view.seen)
+        screen.say(headline(upload))
+        screen.show(outcomes(upload, asking.examples(client, upload)))
+        report = b"".join(asking.report(client, upload["id"], "jsonl"))
+    return Outcome(file, upload, demo_check.rejected(report.splitlines()))
+
+
+def _check(screen: Screen, system: Addresses, results: list[Outcome]) -> bool:
+    screen.step("Check", "Every rejected row against what was planted there, and all counts against each other.")
+    wrong = [result for result in results if not _check_one(screen, result)]
+    violations = [str(violation) for violation in check(system.database)]
+    for violation in violations:
+        screen.bad(violation)
+    if not violations:
+        screen.good("every record has exactly one outcome, and file, rows, ledger and audit log agree (I1, I2, I3)")
+    return not wrong and not violations
+
+
+def _check_one(screen: Screen, result: Outcome) -> bool:
+    name, planted = result.file.path.name, len(result.file.planted)
+    loaded = f"{counted(result.file.records - planted, 'record')} loaded"
+    wrong = result.differences()
+    for line in wrong[:_SHOWN_DIFFERENCES]:
+        screen.bad(f"{name}: {line}")
+    if len(wrong) > _SHOWN_DIFFERENCES:
+        screen.bad(f"{name}: and {count(len(wrong) - _SHOWN_DIFFERENCES)} more differences")
+    if not wrong and planted:
+        screen.good(f"{name}: {loaded}; the {count(planted)} rejected are exactly the planted ones, each by its faults")
+    elif not wrong:
+        screen.good(f"{name}: {loaded}, none rejected")
+    return not wrong

@@ -1,0 +1,36 @@
+"""Files that commands write: whole or not at all."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from rowstream.cli.options import WrongUsage
+from rowstream.stack.state_dir import full_disk
+
+
+@contextmanager
+def output_file(path: Path | None) -> Iterator[BinaryIO]:
+    """Something to write bytes to: standard output, or a file that takes its name when all was written without error.
+
+    Raises:
+        WrongUsage: the file cannot be written.
+        DiskFull: the disk is full.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    special = path.exists() and not path.is_file()  # such as /dev/null, which nothing can take the place of
+    unfinished = path if special else path.with_name(f"{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+        if not special:
+            unfinished.replace(path)
+    except OSError as error:
+        raise full_disk(error, path) or WrongUsage(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        if not special:
+            unfinished.unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""Commands about uploads: upload, status, errors."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from rowstream.cli import asking, progress, summary
+from rowstream.cli.client import api, find
+from rowstream.cli.figures import ENDED, SUCCEEDED
+from rowstream.cli.files import output_file
+from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption
+from rowstream.cli.output import answer, answer_json, answer_rich, note
+from rowstream.cli.sending import local_file, send
+from rowstream.cli.words import counted
+
+if TYPE_CHECKING:
+    import httpx
+
+    from rowstream.cli.asking import Upload
+
+_INTERRUPTED = 130
+
+
+def upload(
+    file: Annotated[Path, typer.Argument(help="The file: CSV, UTF-8, with a header.", show_default=False)],
+    *,
+    record_type: Annotated[
+        str,
+        typer.Option(
+            "--record-type",
+            "-t",
+            help="What each record is; `rowstream record-types` lists what there is.",
+            show_default=False,
+        ),
+    ],
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Wait until every record has its outcome. Without either: wait in a terminal, and leave in a script "
+            "or with --json as soon as the upload is accepted, since from then on it cannot be lost.",
+            show_default=False,
+        ),
+    ] = None,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    json: JsonOption = False,
+) -> None:
+    """Upload a file, and see what becomes of its records.
+
+    Exits with 0 if the upload is accepted or, with --wait, completed; with 1 if it failed or was cancelled; with 2 on
+    wrong usage, or if no system runs. Rejected records are an outcome, not a failure.
+
+    Example: rowstream upload members.csv --record-type member_certification --wait
+    """
+    watched = sys.stderr.isatty() and not json
+    with local_file(file) as source, api(find(state_dir)) as client:
+        with progress.view(source.name, source.size, silent=json) as view:
+            found = send(client, source, record_type, view.sent)
+            if wait or (wait is None and watched):
+                with _going_on(found["id"], state_dir):
+                    found = asking.follow(client, found["id"], view.seen)
+        if json:
+            answer_json(found)
+        else:
+            _show(client, found, state_dir)
+    if found["status"] in ENDED - SUCCEEDED:
+        raise typer.Exit(1)
+
+
+def status(
+    upload_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="One upload; without it, the newest ones.", show_default=False)
+    ] = None,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many of the newest uploads to list.")] = 20,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    json: JsonOption = False,
+) -> None:
+    """List the newest uploads, or show one: where it stands, and what became of its records.
+
+    Example: rowstream status --limit 50
+    """
+    with api(find(state_dir)) as client:
+        if upload_id is None:
+            page = asking.uploads(client, limit)
+            _list(page, json=json)
+            return
+        found = asking.upload(client, upload_id)
+        if json:
+            answer_json(found)
+            return
+        for name, value in summary.details(found):
+            answer(f"{name:<12} {value}")
+        _show(client, found, state_dir)
+
+
+def errors(
+    upload_id: Annotated[str, typer.Argument(metavar="ID", help="The upload.", show_default=False)],
+    *,
+    form: Annotated[
+        Literal["csv", "json"],
+        typer.Option(
+            "--format",
+            help="csv: the file's own columns, then row_number, error_code and error_message, to be corrected and "
+            "handed in again. json: one object a line, with every error of each record.",
+        ),
+    ] = "csv",
+    code: Annotated[str | None, typer.Option(help="Only records with this error code, such as VAL_002.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; without it, standard output.")
+    ] = None,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+) -> None:
+    """Get the rejected records of an upload, each with what was wrong.
+
+    Example: rowstream errors 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f --output rejected.csv
+    """
+    with api(find(state_dir)) as client:
+        blocks = asking.report(client, upload_id, "jsonl" if form == "json" else "csv", code)
+        with output_file(output) as target:
+            for block in blocks:
+                target.write(block)
+    if output:
+        note(f"{output} written")
+
+
+def _list(page: Mapping[str, Any], *, json: bool) -> None:
+    if json:
+        answer_json(page)
+    elif page["items"]:
+        answer_rich(summary.listing(page["items"]))
+    else:
+        answer("no uploads yet; `rowstream upload FILE --record-type TYPE` makes one")
+
+
+def _show(client: "httpx.Client", found: "Upload", state_dir: Path) -> None:
+    """Say what became of an upload, and what can be done next."""
+    answer(summary.headline(found))
+    where = _here(state_dir)
+    if found["status"] not in ENDED:
+        answer(f"see how it goes: rowstream status {found['id']}{where}")
+    if found["processed_records"]:
+        examples = asking.examples(client, found)
+        answer_rich(summary.outcomes(found, examples))
+    if rejected := found["failed_records"]:
+        answer(f"all {counted(rejected, 'rejected record')}, to be corrected and handed in again:")
+        answer(f"  rowstream errors {found['id']}{where} --output rejected.csv")
+
+
+@contextmanager
+def _going_on(upload_id: str, state_dir: Path) -> Iterator[None]:
+    """Say on Ctrl-C that the upload goes on; to leave off waiting is not to cancel."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"the upload goes on; rowstream status {upload_id}{_here(state_dir)} shows how")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _here(state_dir: Path) -> str:
+    """What a further command needs to find the same system."""
+    return "" if state_dir == DEFAULT_STATE_DIR else f" --state-dir {shlex.quote(str(state_dir))}"
