@@ -1,0 +1,1 @@
+"""The documentation: written by hand but for `reference/`, which `docs.generate` makes from the code."""
