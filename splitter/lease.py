@@ -7,7 +7,7 @@ Idea: leases with fencing tokens (Gray and Cheriton 1989; Kleppmann 2016).
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -69,7 +69,8 @@ _TAKE = text("""
 """)
 _BEAT = text("""
     UPDATE upload_splits
-    SET lease_until = clock_timestamp() + make_interval(secs => :seconds), records_split = :records, bytes_read = :bytes
+    SET lease_until = clock_timestamp() + make_interval(secs => :seconds),
+        records_split = greatest(records_split, :records), bytes_read = greatest(bytes_read, :bytes)
     WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
 """)
 _RAISE_EPOCH = text("""
@@ -117,7 +118,7 @@ class Lease:
         self.records_split = 0
         self.bytes_read = 0
         self._engine, self._epoch, self._seconds = engine, job.epoch, seconds
-        self._lost = False
+        self._lost = self._over = False
         self._lock = threading.Lock()  # the heartbeat thread and the splitting thread both write
 
     @classmethod
@@ -142,8 +143,13 @@ class Lease:
             raise LeaseLost(f"upload {self.job.upload_id} is another splitter's now")
 
     def beat(self) -> None:
-        """Stay the holder, and let people see how far the split is."""
+        """Stay the holder, and let people see how far the split is; nothing once the lease was let go of.
+
+        A second split begins at the start: what people see does not go back.
+        """
         with self._lock, self._engine.begin() as connection:
+            if self._over:
+                return
             self._write(connection, _BEAT, seconds=self._seconds, records=self.records_split, bytes=self.bytes_read)
 
     def raise_epoch(self) -> int:
@@ -157,9 +163,11 @@ class Lease:
     def pin(self, plan: Plan) -> None:
         """Store the plan, with its lanes; nothing may be sent before."""
         with self._lock, self._engine.begin() as connection:
-            self._write(connection, _PIN, plan=plan.stored())
+            stored = plan.stored()
+            self._write(connection, _PIN, plan=stored)
             facts = {"organization_id": self.job.organization_id, "upload_id": self.job.upload_id, "lanes": plan.lanes}
             connection.execute(_MAKE_LANES, facts)
+        self.job = replace(self.job, plan=stored)
 
     def split(self, *, chunks: int, records: int) -> None:
         """The file was read to its end: say how much there is."""
@@ -186,17 +194,20 @@ class Lease:
             message=message,
         )
         with self._lock, self._engine.begin() as connection:
+            self._over = True
             self._write(connection, _FAIL, code=code, message=message)
             self._announce(connection, "upload_failed", failed)
 
     def close(self) -> None:
         """Every chunk is in the ledger: nothing is left to do."""
         with self._lock, self._engine.begin() as connection:
+            self._over = True
             self._write(connection, _CLOSE)
 
     def release(self) -> None:
         """Let another splitter go on at once."""
         with self._lock, self._engine.begin() as connection:
+            self._over = True
             self._write(connection, _RELEASE)
 
     def _write(self, connection: Connection, statement: Any, **facts: object) -> None:

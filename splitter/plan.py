@@ -11,9 +11,15 @@ from rowstream.errors import Fatal
 from rowstream.records import RecordType
 from splitter.header import Column
 from splitter.limits import Limits
-from splitter.settings import SplitterSlice
+from splitter.settings import SplitterSettings, SplitterSlice
 
 PARSER_RULES = 1
+
+# What a chunk's message holds beside its cells, at most: places of cells (half of the chunk's cap, see
+# `records_per_chunk`), the columns' headers and their description in Arrow, all else.
+_COLUMN_BYTES = 150
+_FURTHER_BYTES = 16_384
+_PLACE_BYTES = 8  # twice what Arrow takes for where a cell ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,28 @@ def limits_of(settings: SplitterSlice) -> Limits:
     )
 
 
+def check_sizes(settings: SplitterSettings) -> None:
+    """Look before the start whether every chunk will fit into a message.
+
+    Raises:
+        Fatal: a record may be larger than a chunk, or a chunk larger than a message; names the settings.
+    """
+    ours = settings.splitter
+    limits = limits_of(ours)
+    largest = ours.chunk_bytes * 3 // 2 + ours.max_columns * _COLUMN_BYTES + limits.max_header_bytes + _FURTHER_BYTES
+    if largest > settings.kafka.max_message_bytes:
+        raise Fatal(
+            f"chunks may take {largest} bytes, messages no more than ROWSTREAM_KAFKA__MAX_MESSAGE_BYTES"
+            f" ({settings.kafka.max_message_bytes}): raise it, here and at the broker, or lower"
+            " ROWSTREAM_SPLITTER__CHUNK_BYTES or ROWSTREAM_SPLITTER__MAX_COLUMNS"
+        )
+
+
+def records_per_chunk(columns: int, settings: SplitterSlice) -> int:
+    """How many records a chunk may have: fewer where there are many columns, since even an empty cell takes room."""
+    return max(1, min(settings.chunk_records, settings.chunk_bytes // (_PLACE_BYTES * max(1, columns))))
+
+
 def lanes_for(size_bytes: int, settings: SplitterSlice) -> int:
     """How many lanes a file of this size gets: one for a small file, so that what fits in one chunk is one chunk."""
     return max(1, min(settings.max_lanes, size_bytes // settings.lane_bytes))
@@ -94,7 +122,7 @@ def make_plan(
         record_type_version=record_type.version,
         lanes=lanes_for(size_bytes, settings),
         partitions=partitions,
-        chunk_records=settings.chunk_records,
+        chunk_records=records_per_chunk(len(columns), settings),
         chunk_bytes=settings.chunk_bytes,
         limits=asdict(limits),
     )

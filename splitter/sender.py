@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlalchemy import Engine, select
 
 from rowstream.database.tables import batch_uploads, upload_lanes
+from rowstream.errors import Retryable
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNKS
 from rowstream.messages import codec
@@ -126,14 +127,17 @@ class Sender:
 
         # A chunk's id stays the same when it is sent again, so that any reader can tell.
         envelope = replace(self._envelope, id=f"{chunk.upload_id}/{chunk.attempt}/{chunk.chunk_number}")
-        self._producer.send(
-            CHUNKS,
-            codec.encode(chunk),
-            key=str(chunk.upload_id).encode(),
-            headers={**envelope.headers(), **accounting_headers(chunk)},
-            partition=(self._first_partition + chunk.lane) % self._partitions,
-            on_delivery=report,
-        )
+        try:
+            self._producer.send(
+                CHUNKS,
+                codec.encode(chunk),
+                key=str(chunk.upload_id).encode(),
+                headers={**envelope.headers(), **accounting_headers(chunk)},
+                partition=(self._first_partition + chunk.lane) % self._partitions,
+                on_delivery=report,
+            )
+        except Retryable as error:
+            report(str(error))
         CHUNKS_SENT.labels(reason).inc()
 
 

@@ -5,17 +5,20 @@ import socket
 import threading
 from collections.abc import Callable
 
+import polars as pl
 import tenacity
 from sqlalchemy import Engine, exc
 
-from rowstream.database.connection import first_line
+from rowstream.database.connection import first_line, is_away
 from rowstream.errors import Fatal, Poison, Retryable
 from rowstream.kafka.consumer import Consumer, Received
 from rowstream.kafka.dead_letters import put_aside
-from rowstream.kafka.producer import Producer
+from rowstream.kafka.delivery import deliver
+from rowstream.kafka.producer import OnDelivery, Producer
 from rowstream.messages import codec
+from rowstream.messages.patience import SchemaPatience
 from rowstream.messages.upload_accepted import UploadAccepted
-from rowstream.runtime.logging import get_logger, log_context
+from rowstream.runtime.logging import get_logger, log_context, traced
 from rowstream.runtime.metrics import LEASES_HELD
 from rowstream.runtime.service import Running
 from rowstream.storage.s3 import S3Store
@@ -54,15 +57,21 @@ class SplitterService:
         self._work = threading.Condition()
         self._leases: set[Lease] = set()
         self._dead_letters = make_producer()
+        self._schema_patience = SchemaPatience(settings.schema_patience_seconds)
+        self._fault: BaseException | None = None
 
     def run(self) -> None:
-        """Work until asked to stop; then give the leases back."""
+        """Work until asked to stop; then give the leases back.
+
+        Raises:
+            Exception: whatever a slot failed with that nobody foresaw; the others have stopped.
+        """
         slots = [threading.Thread(target=self._slot, name=f"slot-{n}") for n in range(self._settings.slots)]
         heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         for thread in (*slots, heart):
             thread.start()
         try:
-            while not self._running.stop.is_set() and all(slot.is_alive() for slot in slots):
+            while not self._running.stop.is_set():
                 self._running.health.beat()
                 self._take_in(self._consumer.poll(at_most=100, timeout=0.5))
                 self._consumer.measure_lag()
@@ -71,53 +80,94 @@ class SplitterService:
             self._wake()
             for thread in slots:
                 thread.join()
-            self._dead_letters.flush(5)
             self._consumer.close()
+        if self._fault:
+            raise self._fault
 
     def _take_in(self, messages: list[Received]) -> None:
         for message in messages:
-            while not self._running.stop.is_set():
-                try:
-                    self._enqueue(message)
-                except (Retryable, exc.OperationalError, exc.TimeoutError) as error:
-                    self._running.health.waiting("database", first_line(error))
-                    self._consumer.keep_alive(_AWAY_SECONDS)
-                else:
-                    self._consumer.settle([message])
-                    break
+            try:
+                self._take_in_one(message)
+            except Stopping:
+                return
+            self._consumer.settle([message])
         if messages:
-            self._running.health.ok("database")
+            self._running.health.ok("intake")
             self._consumer.commit()
             self._wake()
+
+    def _take_in_one(self, message: Received) -> None:
+        while True:
+            try:
+                self._enqueue(message)
+            except (Retryable, exc.SQLAlchemyError) as error:
+                if not (isinstance(error, Retryable) or is_away(error)):
+                    raise
+                self._wait(first_line(error))
+            else:
+                return
 
     def _enqueue(self, message: Received) -> None:
         try:
             accepted = codec.decode(message.value, UploadAccepted, self._schemas)
+        except codec.UnknownSchema as error:
+            if not self._schema_patience.is_over(error):
+                raise
+            self._put_aside(message, error)
         except Poison as error:
-            put_aside(self._dead_letters, message, stage="VALUE_CONVERTER", error=error)
-            return
-        with self._engine.begin() as connection:
-            enqueue(connection, accepted.upload_id)
+            self._put_aside(message, error)
+        else:
+            with self._engine.begin() as connection:
+                enqueue(connection, accepted.upload_id)
+
+    def _put_aside(self, message: Received, error: Exception) -> None:
+        def send(on_delivery: OnDelivery) -> None:
+            put_aside(self._dead_letters, message, stage="VALUE_CONVERTER", error=error, on_delivery=on_delivery)
+
+        deliver(self._dead_letters, [send], pause=self._wait)
+
+    def _wait(self, reason: str) -> None:
+        """Wait a moment, a member of the group all the while.
+
+        Raises:
+            Stopping: the service is asked to stop.
+        """
+        if self._running.stop.is_set():
+            raise Stopping
+        self._running.health.beat()
+        self._running.health.waiting("intake", reason)
+        self._consumer.keep_alive(_AWAY_SECONDS)
 
     def _wake(self) -> None:
         with self._work:
             self._work.notify_all()
 
     def _slot(self) -> None:
+        try:
+            self._fill()
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - kept, and raised by `run`
+            log.critical("a slot failed, the service ends", **traced(error))
+            self._fault = error
+            self._running.stop.set()
+
+    def _fill(self) -> None:
         producer = self._make_producer()
         tools = Tools(self._engine, self._store, producer, self._settings, self._running.stop)
         while not self._running.stop.is_set():
             try:
                 lease = Lease.take(self._engine, holder=self._holder, seconds=self._settings.lease_seconds)
                 self._running.health.ok("database")
-                if lease is None:
-                    with self._work:
-                        self._work.wait(self._settings.poll_seconds)
+                if lease is not None:
+                    self._hold(lease, tools)
                     continue
-                self._hold(lease, tools)
-            except (exc.OperationalError, exc.TimeoutError) as error:
+            except exc.SQLAlchemyError as error:
+                if not is_away(error):
+                    raise
                 self._running.health.waiting("database", first_line(error))
                 self._running.stop.wait(_AWAY_SECONDS)
+                continue
+            with self._work:
+                self._work.wait(self._settings.poll_seconds)
         producer.flush(5)
 
     def _hold(self, lease: Lease, tools: Tools) -> None:
@@ -127,21 +177,25 @@ class SplitterService:
         with log_context(upload_id=str(job.upload_id), correlation_id=job.correlation_id):
             try:
                 log.info("splitting", epoch=job.epoch, size_bytes=job.size_bytes, record_type=job.record_type)
-                self._split(lease, tools)
+                self._work_on(lease, tools)
             except LeaseLost:
-                log.warning("lease lost: another splitter has the upload")
-            except UploadClosed:
-                lease.close()
-            except Stopping:
-                tools.producer.flush(2)
-                lease.release()
-            except Retryable as error:
-                log.warning("cannot go on for now", reason=str(error))
-                lease.release()
-                self._running.stop.wait(_AWAY_SECONDS)
+                log.warning("lease lost: another splitter has the upload, or it was closed")
             finally:
                 self._leases.discard(lease)
                 LEASES_HELD.set(len(self._leases))
+
+    def _work_on(self, lease: Lease, tools: Tools) -> None:
+        try:
+            self._split(lease, tools)
+        except UploadClosed:
+            lease.close()
+        except Stopping:
+            tools.producer.flush(2)
+            lease.release()
+        except Retryable as error:
+            log.warning("cannot go on for now", reason=str(error))
+            lease.release()
+            self._running.stop.wait(_AWAY_SECONDS)
 
     def _split(self, lease: Lease, tools: Tools) -> None:
         retrying = tenacity.Retrying(
@@ -163,15 +217,23 @@ class SplitterService:
             _fail(lease, "S3_003", f"{error}; hand the file in again as a new upload")
         except (Fatal, Poison) as error:
             _fail(lease, "UNK_001", str(error))
-        except (LeaseLost, UploadClosed, Stopping, Retryable, exc.OperationalError, exc.TimeoutError):
+        except (LeaseLost, UploadClosed, Stopping, Retryable):
             raise
-        except Exception as error:
+        except (Exception, pl.exceptions.PanicException) as error:
+            if is_away(error):
+                raise
             # Whatever else it is, this upload alone has failed, and a person must look.
-            log.exception("splitting failed")
+            log.error("splitting failed", **traced(error))  # noqa: TRY400 - the error's own text may hold a cell
             _fail(lease, "UNK_001", f"splitting failed unexpectedly ({type(error).__name__}); the log says more")
 
     def _pause(self, seconds: float) -> None:
-        self._running.stop.wait(seconds)
+        """Wait.
+
+        Raises:
+            Stopping: the service is asked to stop.
+        """
+        if self._running.stop.wait(seconds):
+            raise Stopping
 
     def _beat(self) -> None:
         while not self._running.stop.wait(self._settings.heartbeat_seconds):
@@ -180,7 +242,7 @@ class SplitterService:
                     lease.beat()
                 except LeaseLost:
                     self._leases.discard(lease)
-                except (exc.OperationalError, exc.TimeoutError) as error:
+                except exc.SQLAlchemyError as error:
                     self._running.health.waiting("database", first_line(error))
 
 

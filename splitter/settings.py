@@ -20,13 +20,20 @@ class SplitterSlice(BaseModel):
         48_000_000, ge=1_000_000, description="Bytes of one upload sent and not yet in the ledger"
     )
     block_bytes: int = Field(4_194_304, ge=65_536, description="Bytes of a file read and parsed at a time")
-    chunk_records: int = Field(1_000, ge=1, le=10_000, description="Most records in a chunk")
+    chunk_records: int = Field(
+        1_000, ge=1, le=10_000, description="Most records in a chunk; fewer in files of many columns"
+    )
     chunk_bytes: int = Field(400_000, ge=10_000, description="Most bytes of cells in a chunk; above the record limit")
     max_record_bytes: int = Field(262_144, ge=1_024, description="Largest record, in bytes; a larger one is rejected")
     max_columns: int = Field(1_000, ge=1, description="Most columns a file may have")
     max_lanes: int = Field(8, ge=1, le=256, description="Most lanes of one upload")
     lane_bytes: int = Field(
         2_000_000, ge=1, description="Bytes of file for each lane; the file's size decides how many"
+    )
+    schema_patience_seconds: float = Field(
+        120.0,
+        ge=0,
+        description="Seconds to wait for a message's schema to be registered before it counts as unreadable",
     )
 
 

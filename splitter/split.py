@@ -15,8 +15,9 @@ from rowstream.messages.record_chunk import RecordChunk
 from rowstream.records import RecordType, registry
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import BYTES_READ, CHUNK_SIZE, RECORDS_SPLIT
-from rowstream.storage.s3 import ObjectStream, S3Store
+from rowstream.storage.s3 import S3Store
 from splitter.chunks import Chunk, Cutter
+from splitter.header import Column
 from splitter.lanes import lanes_of
 from splitter.lease import Job, Lease
 from splitter.limits import Limits
@@ -61,7 +62,8 @@ def split(lease: Lease, tools: Tools) -> None:
     try:
         reading = open_reading(stream, record_type, limits, tools.settings.block_bytes)
         plan = plan or _pin(lease, reading, record_type, limits, tools)
-        _send_all(lease, reading, record_type, plan, tools, stream)
+        columns = _columns(plan, reading)
+        _send_all(lease, _cut(reading, columns, record_type, plan, lease), plan, tools)
     finally:
         stream.close()
 
@@ -80,9 +82,19 @@ def _pin(lease: Lease, reading: Reading, record_type: RecordType, limits: Limits
     return plan
 
 
-def _send_all(
-    lease: Lease, reading: Reading, record_type: RecordType, plan: Plan, tools: Tools, stream: ObjectStream
-) -> None:
+def _columns(plan: Plan, reading: Reading) -> tuple[Column, ...]:
+    """What the plan says that the columns are, whatever spellings this version of the record type takes.
+
+    Raises:
+        SplitDiffers: the file has other headers than the plan.
+    """
+    planned = tuple(Column(str(column["header"]), column["name"]) for column in plan.columns)
+    if [column.header for column in planned] != [column.header for column in reading.columns]:
+        raise SplitDiffers("the file's header is not the one that was read before; hand the file in as a new upload")
+    return planned
+
+
+def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools) -> None:
     settings = tools.settings
     window = Window(
         max_chunks=settings.window_chunks, max_bytes=settings.window_bytes, stall_seconds=settings.stall_seconds
@@ -97,22 +109,24 @@ def _send_all(
     )
     settled = _Settled(tools.engine, lease.job)
     chunks = records = 0
-    for chunk in _cut(reading, record_type, plan, lease):
+    for chunk in cut:
         chunks, records = chunks + 1, records + chunk.record_count
         if not settled.has(chunk):
             sender.send(_message(chunk, plan, lease.job))
     if not lease.job.already_split:
         lease.split(chunks=chunks, records=records)
-    log.info("file split", chunks=chunks, records=records, bytes_read=stream.info.size)
+    log.info("file split", chunks=chunks, records=records, bytes_read=lease.bytes_read)
     sender.settle()
     lease.close()
 
 
-def _cut(reading: Reading, record_type: RecordType, plan: Plan, lease: Lease) -> Iterator[Chunk]:
+def _cut(
+    reading: Reading, columns: tuple[Column, ...], record_type: RecordType, plan: Plan, lease: Lease
+) -> Iterator[Chunk]:
     cutter = Cutter(plan.lanes, max_records=plan.chunk_records, max_bytes=plan.chunk_bytes)
     before = 0
     for batch in reading:
-        lane_numbers = lanes_of(batch.records, reading.columns, record_type, plan.lanes)
+        lane_numbers = lanes_of(batch.records, columns, record_type, plan.lanes)
         yield from _counted(cutter.add(batch, lane_numbers), lease, record_type)
         BYTES_READ.inc(reading.bytes_read - before)
         before = lease.bytes_read = reading.bytes_read

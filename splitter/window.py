@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from rowstream.messages.record_chunk import RecordChunk
 
+_REJECTION_BYTES = 500  # what a rejection takes beside its texts
+
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
@@ -63,7 +65,7 @@ class Window:
 
     def failed(self, lane: int) -> None:
         """A chunk of this lane was not taken by the broker."""
-        if lane in self._lanes:
+        if lane in self._lanes and self._lanes[lane].chunks:
             self._lanes[lane].failed = True
 
     def observe(self, states: Iterable[LaneState], now: float) -> None:
@@ -95,12 +97,18 @@ class Window:
 
     def _count(self, chunk: RecordChunk, sign: int) -> None:
         self._chunks += sign
-        self._bytes += sign * len(chunk.records)
+        self._bytes += sign * held_bytes(chunk)
+
+
+def held_bytes(chunk: RecordChunk) -> int:
+    """About how much memory a chunk takes while it is held."""
+    texts = sum(len(bad["message"]) + len(bad["raw"]) for bad in chunk.rejections)
+    return len(chunk.records) + texts + _REJECTION_BYTES * len(chunk.rejections)
 
 
 def _decide(lane: _Lane, state: LaneState, now: float, moved: int, stall_seconds: float) -> None:
     if not lane.chunks:
-        lane.probed = None
+        lane.probed, lane.failed = None, False
         return
     only_the_probe_moved = lane.probed is not None and moved == 1 and state.next_seq == lane.probed + 1
     if moved > 0:

@@ -5,8 +5,8 @@ import threading
 from sqlalchemy import Engine
 
 from rowstream.database.connection import retryable_errors
-from rowstream.database.migrate import is_migrated
 from rowstream.database.schemas import SchemaTable
+from rowstream.database.version import is_migrated
 from rowstream.errors import Retryable
 from rowstream.runtime.health import Health
 from rowstream.runtime.logging import get_logger
