@@ -121,6 +121,7 @@ def _web_server(gateway: Gateway) -> uvicorn.Server:
     config = uvicorn.Config(
         make_app(gateway),
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         lifespan="off",

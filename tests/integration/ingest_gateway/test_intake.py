@@ -1,0 +1,252 @@
+"""Requests by Kafka, from a real topic into a real database, with a real object store."""
+
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from ingest_gateway.cloud_events import TYPE
+from ingest_gateway.intake import GROUP, Intake
+from rowstream.database.keys import DEFAULT_ORGANIZATION
+from rowstream.database.schemas import SchemaTable
+from rowstream.kafka.consumer import Consumer
+from rowstream.kafka.producer import Producer
+from rowstream.kafka.topics import DEAD_LETTERS, UPLOAD_REQUESTS
+from rowstream.messages import codec
+from rowstream.messages.envelope import headers_as_text
+from rowstream.messages.upload_request import UploadRequest
+from tests import gateways, servers
+
+Row = tuple[Any, ...]
+KEY = "incoming/members.csv"
+DATA = {"record_type": "member_certification", "bucket": servers.BUCKET, "key": KEY}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stored(object_store: servers.Server) -> None:
+    servers.store_of(object_store).put(servers.BUCKET, KEY, io.BytesIO(b"abc"))
+
+
+@contextmanager
+def taking_in(
+    url: str, bootstrap_servers: str, object_store: servers.Server, *, patience: float = 120.0
+) -> Iterator[None]:
+    """An intake that runs in a thread."""
+    storage = servers.storage_settings(object_store)
+    settings = gateways.gateway_settings(url, storage, intake_buckets=servers.BUCKET, max_upload_bytes=1_000)
+    kafka = servers.kafka_settings(bootstrap_servers)
+    stop = threading.Event()
+    with gateways.opened(settings) as gateway:
+        schemas = SchemaTable(gateway.engine)
+        schemas.register()
+        consumer = Consumer(kafka, group=GROUP, topics=[UPLOAD_REQUESTS])
+        intake = Intake(gateway, consumer, Producer(kafka), schemas, patience=patience, delivery_seconds=5)
+        thread = threading.Thread(target=intake.run, args=(stop,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def event(id_: str, data: dict[str, Any] | None = None, **attributes: object) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "type": TYPE,
+        "source": "//crm/exports",
+        "id": id_,
+        "data": DATA if data is None else data,
+        **attributes,
+    }
+
+
+def send(bootstrap_servers: str, *events: dict[str, Any]) -> None:
+    """Publish events in structured mode."""
+    producer = Producer(servers.kafka_settings(bootstrap_servers))
+    for each in events:
+        headers = {"content-type": "application/cloudevents+json"}
+        producer.send(UPLOAD_REQUESTS, json.dumps(each).encode(), key=b"one partition", headers=headers)
+    assert producer.flush(10) == 0
+
+
+def rows(url: str, query: str = "SELECT source_event_id FROM batch_uploads ORDER BY 1") -> list[Row]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchall()
+
+
+def dead_letters(bootstrap_servers: str, at_least: int) -> list[dict[str, str]]:
+    """The headers of the dead letters."""
+    return [
+        headers_as_text(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+        for message in servers.messages_in(bootstrap_servers, DEAD_LETTERS, at_least)
+    ]
+
+
+def test_each_form_becomes_an_upload(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    producer = Producer(servers.kafka_settings(own_broker.address))
+    binary = {"ce_specversion": "1.0", "ce_type": TYPE, "ce_source": "//crm/exports"}
+    request = UploadRequest(**DATA, filename="shown.csv")
+    producer.send(UPLOAD_REQUESTS, codec.encode(request), headers={**binary, "ce_id": "avro"})
+    producer.send(UPLOAD_REQUESTS, json.dumps(DATA).encode(), headers={**binary, "ce_id": "binary"})
+    producer.flush(10)
+    trace = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    send(own_broker.address, event("structured", correlationid="c-1", traceparent=trace))
+    with taking_in(database_url, own_broker.address, object_store):
+        servers.until(lambda: len(rows(database_url)) == 3, seconds=30)
+    shown = rows(
+        database_url,
+        "SELECT source_event_id, organization_id, status, source_type, source, record_type, filename, s3_bucket,"
+        " s3_key, etag, size_bytes, created_by, accepted_at IS NOT NULL FROM batch_uploads ORDER BY 1",
+    )
+    facts = (DEFAULT_ORGANIZATION, "pending", "kafka", "//crm/exports", "member_certification")
+    place = (servers.BUCKET, KEY, "900150983cd24fb0d6963f7d28e17f72", 3, "//crm/exports", True)
+    assert shown == [
+        ("avro", *facts, "shown.csv", *place),
+        ("binary", *facts, "members.csv", *place),
+        ("structured", *facts, "members.csv", *place),
+    ]
+    (correlation_id, traceparent), *_ = rows(
+        database_url,
+        "SELECT correlation_id, traceparent FROM batch_uploads WHERE source_event_id = 'structured'",
+    )
+    assert correlation_id == "c-1"
+    assert traceparent.split("-")[1] == "a" * 32
+    topics = rows(database_url, "SELECT topic, count(*) FROM outbox GROUP BY 1 ORDER BY 1")
+    assert topics == [("rowstream.upload-status.v1", 3), ("rowstream.uploads.v1", 3)]
+
+
+def test_the_same_event_is_the_same_upload_in_each_organization(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    other = servers.make_organization(database_url, "other")
+    send(
+        own_broker.address,
+        event("e"),
+        event("e"),
+        event("e", {**DATA, "key": "is no longer there"}),
+        event("e", organization=str(other)),
+        event("e", source="//another/system"),
+        event("last"),
+    )
+    with taking_in(database_url, own_broker.address, object_store):
+        servers.until(lambda: ("last",) in rows(database_url), seconds=30)
+    found = rows(database_url, "SELECT organization_id, source, source_event_id FROM batch_uploads")
+    assert sorted(found) == sorted(
+        [
+            (DEFAULT_ORGANIZATION, "//crm/exports", "e"),
+            (other, "//crm/exports", "e"),
+            (DEFAULT_ORGANIZATION, "//another/system", "e"),
+            (DEFAULT_ORGANIZATION, "//crm/exports", "last"),
+        ]
+    )
+    assert dead_letters(own_broker.address, 0) == []
+
+
+def test_a_bad_request_is_put_aside_with_its_reason_and_the_rest_goes_on(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    servers.store_of(object_store).put(servers.BUCKET, "large", io.BytesIO(b"x" * 1_001))
+    bad = {
+        "no CloudEvent": ({"hello": "world"}, "no data"),
+        "other type": (event("1", type="order.created"), "order.created"),
+        "unknown record type": (event("2", {**DATA, "record_type": "nonsense"}), "member_certification"),
+        "other bucket": (event("3", {**DATA, "bucket": "secrets"}), "ROWSTREAM_GATEWAY__INTAKE_BUCKETS"),
+        "another's raw upload": (event("4", {**DATA, "key": "raw-uploads/x/y"}), "belong to the uploads"),
+        "missing object": (event("5", {**DATA, "key": "nowhere"}), "store the object first"),
+        "other etag": (event("6", {**DATA, "etag": "0" * 32}), "entity tag"),
+        "too large": (event("7", {**DATA, "key": "large"}), "1001 bytes"),
+        "unknown organization": (event("8", organization=str(uuid4())), "no organization"),
+        "a source of ours": (event("9", source="api"), "rowstream's own"),
+        "no name": (event("10", {**DATA, "filename": "\u202e"}), "filename"),
+    }
+    send(own_broker.address, *(each for each, _ in bad.values()), event("good"))
+    with taking_in(database_url, own_broker.address, object_store):
+        servers.until(lambda: rows(database_url) == [("good",)], seconds=30)
+    letters = dead_letters(own_broker.address, len(bad))
+    assert len(letters) == len(bad)
+    for (name, (_, reason)), letter in zip(bad.items(), letters, strict=True):
+        assert reason in letter["__connect.errors.exception.message"], name
+        assert letter["__connect.errors.topic"] == UPLOAD_REQUESTS
+        assert letter["__connect.errors.stage"] == "INTAKE"
+        assert letter["content-type"] == "application/cloudevents+json"
+
+
+def test_a_dead_letter_is_the_message_as_it_came(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    producer = Producer(servers.kafka_settings(own_broker.address))
+    producer.send(UPLOAD_REQUESTS, b"\x00\xff garbage", key=b"k")
+    producer.flush(10)
+    with taking_in(database_url, own_broker.address, object_store):
+        (letter,) = servers.messages_in(own_broker.address, DEAD_LETTERS, 1, seconds=30)
+    assert (letter.key(), letter.value()) == (b"k", b"\x00\xff garbage")
+
+
+def test_a_request_is_settled_only_after_its_commit(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    """While nothing can be stored the message waits, even over a restart; then it is taken in, once."""
+    send(own_broker.address, event("waits"), event("behind"))
+    with taking_in_without_store(database_url, own_broker.address):
+        time.sleep(6)  # joined the group, and tried more than once
+        assert rows(database_url) == []
+    with taking_in(database_url, own_broker.address, object_store):
+        servers.until(lambda: rows(database_url) == [("behind",), ("waits",)], seconds=30)
+    assert dead_letters(own_broker.address, 0) == []
+
+
+@contextmanager
+def taking_in_without_store(url: str, bootstrap_servers: str) -> Iterator[None]:
+    """An intake whose object store does not answer."""
+    nobody = servers.Server(
+        name="nobody",
+        command=[],
+        port=servers.free_port(),
+        log=Path("unused"),
+        environment={},
+        ready=lambda: False,
+    )
+    with taking_in(url, bootstrap_servers, nobody, patience=0.5):
+        yield
+
+
+def test_a_database_that_goes_away_is_waited_for(
+    tmp_path: Path, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    with (
+        servers.postgres_server(tmp_path) as postgres,
+        postgres.fresh_database() as url,
+        taking_in(url, own_broker.address, object_store),
+    ):
+        send(own_broker.address, event("before"))
+        servers.until(lambda: rows(url) == [("before",)], seconds=30)
+        postgres.kill()
+        send(own_broker.address, event("while away"))
+        time.sleep(2)
+        postgres.start()
+        servers.until(lambda: rows(url) == [("before",), ("while away",)], seconds=30)
+    assert dead_letters(own_broker.address, 0) == []
+
+
+def test_a_broker_that_loses_its_log_is_waited_for(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    with taking_in(database_url, own_broker.address, object_store):
+        send(own_broker.address, event("before"))
+        servers.until(lambda: rows(database_url) == [("before",)], seconds=30)
+        own_broker.kill()
+        own_broker.start()
+        send(own_broker.address, event("before"), event("after"))
+        servers.until(lambda: rows(database_url) == [("after",), ("before",)], seconds=60)
