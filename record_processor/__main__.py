@@ -1,11 +1,14 @@
 """Builds the record processor's adapters and hands them to the service."""
 
+import sys
+
 from record_processor.process import Processor
 from record_processor.service import GROUP, ProcessorService
 from record_processor.settings import ProcessorSettings
 from record_processor.zombies import SERVICE, Patience
 from rowstream.database.connection import PROCESSOR_ROLE, make_engine
-from rowstream.database.schemas import SchemaTable
+from rowstream.database.readiness import until_ready
+from rowstream.errors import Fatal
 from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNKS
@@ -16,15 +19,22 @@ from rowstream.runtime.service import running
 
 def main() -> None:
     """Run one record processor until SIGTERM."""
-    settings = ProcessorSettings.load()
-    registry.record_types()  # a broken plug-in stops the start, not the first chunk
-    health = Health("kafka")
+    try:
+        registry.record_types()  # a broken plug-in stops the start, not the first chunk
+        _run(ProcessorSettings.load())
+    except Fatal as error:
+        sys.exit(f"record_processor: {error}")
+
+
+def _run(settings: ProcessorSettings) -> None:
+    health = Health("database", "kafka")
     with running("record_processor", settings, health) as service:
         url = settings.database.url.get_secret_value()
         engine = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=settings.database.pool_size)
         patience = Patience(make_engine(url, service="patience", pool_size=1), settings.processor.lock_patience_seconds)
-        schemas = SchemaTable(engine)
-        schemas.register()
+        schemas = until_ready(engine, health, service.stop)
+        if schemas is None:
+            return
         consumer = Consumer(settings.kafka, group=GROUP, topics=[CHUNKS], on_assigned=lambda: health.ok("kafka"))
         ProcessorService(
             running=service,

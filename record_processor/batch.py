@@ -13,6 +13,11 @@ from rowstream.messages import codec
 from rowstream.messages.envelope import Envelope
 from rowstream.messages.record_chunk import RecordChunk
 
+# What the headers say of a chunk, and where Postgres' columns for it end.
+_COUNTS = ("attempt", "epoch", "lane", "lane_seq", "chunk_number", "record_count", "first_row", "last_row")
+_INTEGER, _BIGINT = 2**31, 2**63
+_MOST = dict.fromkeys(("chunk_number", "first_row", "last_row"), _BIGINT)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkInHand:
@@ -75,27 +80,15 @@ def _table(chunk: RecordChunk) -> pa.Table:
         table.validate()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Poison(f"the records are not a readable Arrow stream: {type(error).__name__}") from error
-    names = ["row_number", *(f"c{position}" for position in range(len(chunk.columns)))]
-    if table.column_names != names or table.num_rows + len(chunk.rejections) != chunk.record_count:
+    columns = [("row_number", pa.int64()), *((f"c{position}", pa.string()) for position in range(len(chunk.columns)))]
+    if not table.schema.equals(pa.schema(columns)) or table.num_rows + len(chunk.rejections) != chunk.record_count:
         raise Poison("the records are not those that the chunk announces")
     return table
 
 
 def _from_headers(headers: Mapping[str, str], envelope: Envelope) -> RecordChunk:
     try:
-        numbers = {
-            name: int(headers[name])
-            for name in (
-                "attempt",
-                "epoch",
-                "lane",
-                "lane_seq",
-                "chunk_number",
-                "record_count",
-                "first_row",
-                "last_row",
-            )
-        }
+        numbers = {name: _number(headers, name) for name in _COUNTS}
         return RecordChunk(
             upload_id=UUID(headers["upload_id"]),
             organization_id=envelope.organization_id,
@@ -109,6 +102,13 @@ def _from_headers(headers: Mapping[str, str], envelope: Envelope) -> RecordChunk
         )
     except (KeyError, ValueError) as error:
         raise Poison(f"neither body nor headers name a chunk: {error}") from error
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    number = int(headers[name])
+    if not 0 <= number < _MOST.get(name, _INTEGER):
+        raise ValueError(f"{name} is {number}")
+    return number
 
 
 def texts_of(chunks: Sequence[ChunkInHand]) -> pl.DataFrame:

@@ -32,6 +32,10 @@ class Verdict(Enum):
     STRANGER = "stranger"  # it names no upload of its organization
 
 
+class LedgerDisagrees(Exception):
+    """What was worked and what the ledger takes are not the same; the transaction must not be committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class UploadState:
     """What the database says of an upload that decides whether its chunks are worked."""
@@ -148,13 +152,15 @@ def record(connection: Connection, outcomes: Sequence[tuple[ChunkResult, bytes]]
     statement = insert(processed_chunks).values(rows)
     ledger = processed_chunks.c
     replaced = {name: statement.excluded[name] for name in rows[0] if name not in ("batch_upload_id", "chunk_number")}
-    connection.execute(
+    written = connection.execute(
         statement.on_conflict_do_update(
             index_elements=[ledger.batch_upload_id, ledger.chunk_number],
             set_=replaced,
             where=(ledger.outcome == "unprocessed") & (ledger.attempt < statement.excluded.attempt),
         )
-    )
+    ).rowcount
+    if written != len(rows):
+        raise LedgerDisagrees(f"{len(rows)} chunks were worked, {written} ledger rows were written")
     reached: dict[Place, int] = {}
     for result, _ in outcomes:
         place = result.upload_id, result.lane

@@ -27,6 +27,10 @@ class KeyTaken(Exception):
     """A key of the batch is in the table already; nothing of the batch was loaded."""
 
 
+class RowsMissing(Exception):
+    """Postgres stored another number of rows than it was given, or than lost; the transaction must not be committed."""
+
+
 def load_directly(connection: Connection, record_type: RecordType, rows: pl.DataFrame) -> None:
     """Copy rows (sorted by key) into the record type's table.
 
@@ -53,6 +57,9 @@ def load_through_staging(connection: Connection, record_type: RecordType, rows: 
     Returns:
         One line for each row that lost: `batch_upload_id`, `row_number`, and the `first_upload` and `first_row` that
         have its key.
+
+    Raises:
+        RowsMissing: a row neither went in nor lost, since the one that it lost against is gone meanwhile.
     """
     columns = _columns(record_type)
     parts = {
@@ -65,15 +72,20 @@ def load_through_staging(connection: Connection, record_type: RecordType, rows: 
     cursor.execute(sql.SQL("CREATE TEMP TABLE {staging} (LIKE {table}) ON COMMIT DROP").format(**parts))
     cursor.execute(sql.SQL("ALTER TABLE {staging} ALTER loaded_at DROP NOT NULL").format(**parts))
     _copy(connection, sql.Identifier(f"staging_{record_type.table}"), columns, rows)
-    insert = "INSERT INTO {table} ({columns}) SELECT {columns} FROM {staging} ORDER BY {key} ON CONFLICT DO NOTHING"
-    cursor.execute(sql.SQL(insert).format(**parts))
+    # Only a taken key may make a row lose; whatever else the table refuses must be an error.
+    insert = (
+        "INSERT INTO {table} ({columns}) SELECT {columns} FROM {staging} ORDER BY {key} ON CONFLICT ({key}) DO NOTHING"
+    )
+    inserted = cursor.execute(sql.SQL(insert).format(**parts)).rowcount
     losers = (
         "SELECT ours.batch_upload_id::text, ours.row_number, first.batch_upload_id::text, first.row_number"
         " FROM {staging} ours JOIN {table} first USING ({key})"
         " WHERE (first.batch_upload_id, first.row_number) <> (ours.batch_upload_id, ours.row_number)"
     )
     cursor.execute(sql.SQL(losers).format(**parts))
-    return pl.DataFrame(cursor.fetchall(), schema=TAKEN, orient="row")
+    lost = pl.DataFrame(cursor.fetchall(), schema=TAKEN, orient="row")
+    _expect(inserted + lost.height, rows.height)
+    return lost
 
 
 def load_rejections(
@@ -108,5 +120,12 @@ def _copy(connection: Connection, table: sql.Identifier, columns: Sequence[str],
     )
     text = io.BytesIO()
     rows.select(columns).write_csv(text, include_header=False)
-    with driver(connection).cursor().copy(statement) as copy:
+    cursor = driver(connection).cursor()
+    with cursor.copy(statement) as copy:
         copy.write(text.getbuffer())
+    _expect(cursor.rowcount, rows.height)
+
+
+def _expect(stored: int, given: int) -> None:
+    if stored != given:
+        raise RowsMissing(f"{given} rows were given, {stored} are accounted for")

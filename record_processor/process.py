@@ -63,8 +63,9 @@ class Processor:
             known = [name for name in record_type.columns if name in texts.columns]
             validated = validate(texts.select("record", *known), record_type)
         with self._engine.connect() as connection, connection.begin() as transaction:
-            verdicts, results = self._in_transaction(connection, group, texts, validated, record_type, started)
-            settled = _settled(connection, group, verdicts, results)
+            with self._patience.waiting(connection):
+                verdicts, results = self._in_transaction(connection, group, texts, validated, record_type, started)
+                settled = _settled(connection, group, verdicts, results)
             with _stage("commit"):
                 transaction.commit()
         for verdict in verdicts:
@@ -82,7 +83,7 @@ class Processor:
     ) -> tuple[list[Verdict], list[ChunkResult]]:
         began = ledger.transaction_time(connection)
         with _stage("lock"):
-            verdicts = self._judge(connection, group)
+            verdicts = _judge(connection, group)
         worked = [place for place, verdict in enumerate(verdicts) if verdict is Verdict.WORK]
         if not worked:
             return verdicts, []
@@ -100,24 +101,15 @@ class Processor:
 
     def give_up(self, hand: ChunkInHand) -> Settled:
         """Write into the ledger that none of the chunk's records has an outcome, so that its lane goes on."""
-        with self._engine.begin() as connection:
+        with self._engine.begin() as connection, self._patience.waiting(connection):
             began = ledger.transaction_time(connection)
-            verdicts = self._judge(connection, [hand])
+            verdicts = _judge(connection, [hand])
             results: list[ChunkResult] = []
             if verdicts == [Verdict.WORK]:
                 results = [unprocessed(hand, began=began, duration_ms=0)]
                 ledger.record(connection, [(results[0], hand.chunk.digest)])
                 CHUNKS_SETTLED.labels(hand.chunk.record_type, "unprocessed").inc()
             return _settled(connection, [hand], verdicts, results)
-
-    def _judge(self, connection: Connection, group: Sequence[ChunkInHand]) -> list[Verdict]:
-        with self._patience.waiting(connection):
-            next_seqs = ledger.lock_lanes(connection, (hand.place for hand in group))
-        uploads = ledger.read_uploads(connection, (hand.chunk.upload_id for hand in group))
-        redriven = ledger.read_redriven(connection, (hand for hand in group if hand.chunk.attempt > 1))
-        verdicts = ledger.judge(group, next_seqs, uploads, redriven)
-        ledger.report_gaps(connection, _those(group, verdicts, Verdict.GAP))
-        return verdicts
 
     def _load_rows(self, connection: Connection, work: Work, record_type: RecordType) -> tuple[Decided, Beaten | None]:
         with _stage("duplicates"):
@@ -143,6 +135,15 @@ class Processor:
         self._collided.update(dict.fromkeys(uploads))
         while len(self._collided) > _REMEMBERED_UPLOADS:
             self._collided.popitem(last=False)
+
+
+def _judge(connection: Connection, group: Sequence[ChunkInHand]) -> list[Verdict]:
+    next_seqs = ledger.lock_lanes(connection, (hand.place for hand in group))
+    uploads = ledger.read_uploads(connection, (hand.chunk.upload_id for hand in group))
+    redriven = ledger.read_redriven(connection, (hand for hand in group if hand.chunk.attempt > 1))
+    verdicts = ledger.judge(group, next_seqs, uploads, redriven)
+    ledger.report_gaps(connection, _those(group, verdicts, Verdict.GAP))
+    return verdicts
 
 
 def _with_owner(kept: pl.DataFrame, work: Work) -> pl.DataFrame:

@@ -7,15 +7,16 @@ by chunk, or not at all.
 from collections.abc import Callable, Sequence
 from enum import Enum
 
+import polars as pl
 import psycopg
 import sqlalchemy.exc
 
 from record_processor.batch import ChunkInHand
 from record_processor.process import Processor, Settled
-from rowstream.database.connection import first_line
+from rowstream.database.connection import first_line, is_away
 from rowstream.errors import RowstreamError
 from rowstream.records import RecordType
-from rowstream.runtime.logging import get_logger
+from rowstream.runtime.logging import get_logger, traced
 from rowstream.runtime.metrics import CHUNK_FAILURES
 
 log = get_logger(__name__)
@@ -33,24 +34,21 @@ class Reaction(Enum):
     DIVIDE = "divide"  # something in this group is wrong
 
 
-# Classes of SQLSTATE: connection, resources, shutting down, system.
-_AWAY = ("08", "53", "57P", "58")
+# SQLSTATEs, whole classes and single ones: connection, resources, an operator's hand, the system; a login that is
+# refused, no such database or schema, a stand-by that only reads; a table or column that is not migrated yet, or not
+# granted. Nothing of this is in the records, and all of it goes on when a person has mended it.
+_AWAY = ("08", "53", "57", "58", "28", "3D", "3F", "25006", "25P03", "42P01", "42703", "42501")
 _IN_THE_WAY = ("40", "55P03")
 
 
-def reaction_to(error: Exception) -> Reaction:
+def reaction_to(error: BaseException) -> Reaction:
     """What this error asks for; pure."""
-    cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None)
-    if isinstance(error, sqlalchemy.exc.TimeoutError) or (
-        state is None and isinstance(cause, psycopg.OperationalError)
-    ):
-        return Reaction.WAIT
-    if state is not None and state.startswith(_IN_THE_WAY):
+    state = _state(error)
+    if state is None:
+        return Reaction.WAIT if is_away(error) else Reaction.DIVIDE
+    if state.startswith(_IN_THE_WAY):
         return Reaction.AGAIN
-    if state is not None and state.startswith(_AWAY):
-        return Reaction.WAIT
-    return Reaction.DIVIDE
+    return Reaction.WAIT if state.startswith(_AWAY) else Reaction.DIVIDE
 
 
 def settle(
@@ -74,16 +72,10 @@ def settle(
     while True:
         try:
             return processor.process(group, record_type)
-        except Exception as error:
-            # Every kind of failure ends in one of three reactions; none may end the service.
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - each has a reaction; none ends us
             reaction = reaction_to(error)
-            log.warning(
-                "group failed",
-                chunks=len(group),
-                reaction=reaction.value,
-                reason=_reason(error),
-                exc_info=_trace(reaction),
-            )
+            trace = traced(error) if reaction is Reaction.DIVIDE else {}
+            log.warning("group failed", chunks=len(group), reaction=reaction.value, reason=_reason(error), **trace)
             if reaction is Reaction.DIVIDE:
                 return _divide(processor, group, record_type, pause)
             pause(_reason(error))
@@ -101,7 +93,8 @@ def give_up(processor: Processor, hand: ChunkInHand, reason: str, *, pause: Call
     while True:
         try:
             return processor.give_up(hand)
-        except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error) as error:
+        except (sqlalchemy.exc.SQLAlchemyError, psycopg.Error) as error:
+            log.warning("chunk not given up yet", upload_id=str(chunk.upload_id), reason=_reason(error))
             pause(_reason(error))
 
 
@@ -116,15 +109,16 @@ def _divide(
     )
 
 
-def _reason(error: Exception) -> str:
+def _state(error: BaseException) -> str | None:
+    state: str | None = getattr(getattr(error, "orig", None) or error, "sqlstate", None)
+    return state
+
+
+def _reason(error: BaseException) -> str:
     """Type and state of an error, never its text: that may hold a cell."""
     cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None)
+    state = _state(error)
     name = type(cause).__name__
     if state is None and isinstance(cause, psycopg.OperationalError):
         return f"{name}: {first_line(cause)}"
     return f"{name} ({state})" if state else name
-
-
-def _trace(reaction: Reaction) -> bool:
-    return reaction is Reaction.DIVIDE

@@ -1,21 +1,24 @@
 """The record processor's loop: take chunks, work them in groups, publish results, acknowledge."""
 
-import time
-from collections.abc import Iterable
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from record_processor.batch import ChunkInHand, read, unreadable
 from record_processor.process import Processor, Settled
 from record_processor.recover import Stopped, give_up, settle
 from record_processor.settings import ProcessorSlice
+from rowstream.database.connection import retryable_errors
 from rowstream.errors import Poison, Retryable
 from rowstream.kafka.consumer import Consumer, Received
 from rowstream.kafka.dead_letters import put_aside
-from rowstream.kafka.producer import Producer
+from rowstream.kafka.delivery import Send, deliver
+from rowstream.kafka.producer import OnDelivery, Producer
 from rowstream.kafka.topics import CHUNK_RESULTS
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.messages.envelope import Envelope
+from rowstream.messages.patience import SchemaPatience
 from rowstream.records import registry
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.service import Running
@@ -45,6 +48,7 @@ class ProcessorService:
         self._running, self._processor = running, processor
         self._consumer, self._producer, self._schemas = consumer, producer, schemas
         self._settings = settings
+        self._schema_patience = SchemaPatience(settings.schema_patience_seconds)
 
     def run(self) -> None:
         """Work until asked to stop."""
@@ -65,27 +69,36 @@ class ProcessorService:
         hands = [hand for message in messages if (hand := self._read(message))]
         for group in groups(hands):
             settled = self._settle(group)
-            self._running.health.ok("work")
-            self._publish(settled.results, {hand.chunk.upload_id: hand.envelope for hand in group})
-            for hand in settled.strangers:
-                put_aside(self._producer, hand.message, stage="TASK_PUT", error=Poison("no such upload of ours"))
+            causes = {hand.chunk.upload_id: hand.envelope for hand in group}
+            self._deliver(
+                [
+                    *(partial(self._send_result, result, causes[result.upload_id]) for result in settled.results),
+                    *(partial(self._send_stranger, hand.message) for hand in settled.strangers),
+                ]
+            )
+        self._running.health.ok("work")
         self._consumer.settle(messages)
         self._consumer.commit()
 
     def _read(self, message: Received) -> ChunkInHand | None:
         """The chunk in a message; None when it names none and was put aside."""
-        deadline = time.monotonic() + self._settings.schema_patience_seconds
         try:
-            while True:
-                try:
-                    return read(message, self._schemas)
-                except codec.UnknownSchema as error:
-                    if time.monotonic() > deadline:
-                        return unreadable(message, Envelope.read(message.headers), str(error))
-                    self._pause(str(error))
+            return self._read_patiently(message)
         except Poison as error:
-            put_aside(self._producer, message, stage="VALUE_CONVERTER", error=error)
+            self._deliver([partial(self._send_unreadable, message, error)])
             return None
+
+    def _read_patiently(self, message: Received) -> ChunkInHand:
+        while True:
+            try:
+                with retryable_errors():
+                    return read(message, self._schemas)
+            except codec.UnknownSchema as error:
+                if self._schema_patience.is_over(error):
+                    return unreadable(message, Envelope.read(message.headers), str(error))
+                self._pause(str(error))
+            except Retryable as error:
+                self._pause(str(error))
 
     def _settle(self, group: list[ChunkInHand]) -> Settled:
         first = group[0]
@@ -97,36 +110,22 @@ class ProcessorService:
             return give_up(self._processor, first, str(error), pause=self._pause)
         return settle(self._processor, group, record_type, pause=self._pause)
 
-    def _publish(self, results: list[ChunkResult], envelopes: dict[object, Envelope]) -> None:
-        """Publish, and wait for the broker's word: what is not published would have to be found by the reconciler."""
-        waiting = list(results)
-        while waiting:
-            failed: list[ChunkResult] = []
-            for result in waiting:
-                self._send(result, envelopes[result.upload_id], failed)
-            while self._producer.flush(_FLUSH_SECONDS):
-                self._pause("results wait for the broker")
-            waiting = failed
-            if waiting:
-                self._pause("the broker did not take results")
+    def _deliver(self, sends: list[Send]) -> None:
+        """Wait for the broker's word on each: what is not published would have to be found by the reconciler."""
+        deliver(self._producer, sends, pause=self._pause)
 
-    def _send(self, result: ChunkResult, cause: Envelope, failed: list[ChunkResult]) -> None:
-        def report(error: str | None) -> None:
-            if error:
-                failed.append(result)
-
+    def _send_result(self, result: ChunkResult, cause: Envelope, on_delivery: OnDelivery) -> None:
         id_ = f"{result.upload_id}/{result.attempt}/{result.chunk_number}/result"
         headers = cause.next("chunk_result", source=SOURCE, id_=id_).headers()
-        try:
-            self._producer.send(
-                CHUNK_RESULTS,
-                codec.encode(result),
-                key=str(result.upload_id).encode(),
-                headers=headers,
-                on_delivery=report,
-            )
-        except Retryable:
-            failed.append(result)
+        key = str(result.upload_id).encode()
+        self._producer.send(CHUNK_RESULTS, codec.encode(result), key=key, headers=headers, on_delivery=on_delivery)
+
+    def _send_stranger(self, message: Received, on_delivery: OnDelivery) -> None:
+        error = Poison("no such upload of ours")
+        put_aside(self._producer, message, stage="TASK_PUT", error=error, on_delivery=on_delivery)
+
+    def _send_unreadable(self, message: Received, error: Poison, on_delivery: OnDelivery) -> None:
+        put_aside(self._producer, message, stage="VALUE_CONVERTER", error=error, on_delivery=on_delivery)
 
     def _pause(self, reason: str) -> None:
         """Wait a moment, a member of the group all the while.
@@ -141,19 +140,27 @@ class ProcessorService:
             raise Stopped
 
 
-def groups(hands: Iterable[ChunkInHand]) -> Iterable[list[ChunkInHand]]:
+def groups(hands: Iterable[ChunkInHand]) -> Iterator[list[ChunkInHand]]:
     """Chunks that can be worked in one transaction: of one record type, its version and one organization.
 
-    The order of each lane is kept. An unreadable chunk, or one of an unknown type, is a group of its own.
+    The order of each lane is kept. An unreadable chunk, or one of an unknown type, is a group of its own: what came
+    before it is worked before it, so that its lane waits for it by then.
     """
     known = registry.record_types()
-    place = iter(range(1_000_000))
+    together: list[ChunkInHand] = []
+    for hand in hands:
+        if hand.unreadable or hand.chunk.record_type not in known:
+            yield from _by_kind(together)
+            yield [hand]
+            together = []
+        else:
+            together.append(hand)
+    yield from _by_kind(together)
 
-    def by(hand: ChunkInHand) -> tuple[object, ...]:
+
+def _by_kind(hands: Iterable[ChunkInHand]) -> Iterator[list[ChunkInHand]]:
+    kinds: defaultdict[tuple[object, ...], list[ChunkInHand]] = defaultdict(list)
+    for hand in hands:
         chunk = hand.chunk
-        alone = next(place) if hand.unreadable or chunk.record_type not in known else -1
-        return str(chunk.organization_id), chunk.record_type, alone
-
-    keyed = sorted(((by(hand), order, hand) for order, hand in enumerate(hands)), key=lambda item: item[:2])
-    for _, members in groupby(keyed, key=lambda item: item[0]):
-        yield [hand for _, _, hand in members]
+        kinds[chunk.organization_id, chunk.record_type, chunk.record_type_version].append(hand)
+    yield from kinds.values()
