@@ -1,5 +1,7 @@
 """Builds the record processor's adapters and hands them to the service."""
 
+import os
+import socket
 import sys
 
 from record_processor.process import Processor
@@ -38,7 +40,7 @@ def _run(settings: ProcessorSettings) -> None:
         consumer = Consumer(settings.kafka, group=GROUP, topics=[CHUNKS], on_assigned=lambda: health.ok("kafka"))
         ProcessorService(
             running=service,
-            processor=Processor(engine, patience=patience),
+            processor=Processor(engine, patience=patience, worker=f"{socket.gethostname()}/{os.getpid()}"),
             consumer=consumer,
             producer=Producer(settings.kafka, linger_ms=0),
             schemas=schemas,

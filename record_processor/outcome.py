@@ -88,7 +88,7 @@ def rejections_of(work: Work, errors: Mapping[int, Sequence[CellError]]) -> dict
 
 
 def results_of(
-    work: Work, rejections: Mapping[int, Sequence[Rejection]], *, began: datetime, duration_ms: int
+    work: Work, rejections: Mapping[int, Sequence[Rejection]], *, began: datetime, duration_ms: int, worker: str
 ) -> list[tuple[ChunkResult, bytes]]:
     """The ledger row and digest of each worked chunk."""
     return [
@@ -100,6 +100,7 @@ def results_of(
                 errors_by_code=Counter(rejection.error_code for rejection in rejections[place]),
                 began=began,
                 duration_ms=duration_ms,
+                worker=worker,
             ),
             work.chunks[place].chunk.digest,
         )
@@ -107,9 +108,11 @@ def results_of(
     ]
 
 
-def unprocessed(hand: ChunkInHand, *, began: datetime, duration_ms: int) -> ChunkResult:
+def unprocessed(hand: ChunkInHand, *, began: datetime, duration_ms: int, worker: str) -> ChunkResult:
     """The ledger row of a chunk of which no record has an outcome of its own."""
-    return result(hand, outcome="unprocessed", failed=0, errors_by_code={}, began=began, duration_ms=duration_ms)
+    return result(
+        hand, outcome="unprocessed", failed=0, errors_by_code={}, began=began, duration_ms=duration_ms, worker=worker
+    )
 
 
 def result(
@@ -120,6 +123,7 @@ def result(
     errors_by_code: Mapping[str, int],
     began: datetime,
     duration_ms: int,
+    worker: str,
 ) -> ChunkResult:
     """A chunk's result; the counts add up to its records."""
     chunk = hand.chunk
@@ -142,6 +146,7 @@ def result(
         errors_by_code=dict(errors_by_code),
         started_at=began,
         duration_ms=duration_ms,
+        worker=worker,
     )
 
 

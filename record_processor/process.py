@@ -46,8 +46,9 @@ class Settled:
 class Processor:
     """Works groups of chunks; not for use by several threads at once."""
 
-    def __init__(self, engine: Engine, *, patience: Patience) -> None:
-        self._engine, self._patience = engine, patience
+    def __init__(self, engine: Engine, *, patience: Patience, worker: str) -> None:
+        """`worker` is what the ledger calls this processor."""
+        self._engine, self._patience, self._worker = engine, patience, worker
         self._collided: OrderedDict[UUID, None] = OrderedDict()
 
     def process(self, group: Sequence[ChunkInHand], record_type: RecordType) -> Settled:
@@ -94,7 +95,7 @@ class Processor:
             by_upload = ((group[place].chunk.upload_id, of_chunk) for place, of_chunk in rejections.items())
             load_rejections(connection, group[0].chunk.organization_id, by_upload)
         elapsed = int((time.monotonic() - started) * 1000)
-        outcomes = results_of(work, rejections, began=began, duration_ms=elapsed)
+        outcomes = results_of(work, rejections, began=began, duration_ms=elapsed, worker=self._worker)
         with _stage("ledger"):
             ledger.record(connection, outcomes)
         return verdicts, [result for result, _ in outcomes]
@@ -106,7 +107,7 @@ class Processor:
             verdicts = _judge(connection, [hand])
             results: list[ChunkResult] = []
             if verdicts == [Verdict.WORK]:
-                results = [unprocessed(hand, began=began, duration_ms=0)]
+                results = [unprocessed(hand, began=began, duration_ms=0, worker=self._worker)]
                 ledger.record(connection, [(results[0], hand.chunk.digest)])
                 CHUNKS_SETTLED.labels(hand.chunk.record_type, "unprocessed").inc()
             return _settled(connection, [hand], verdicts, results)

@@ -244,6 +244,7 @@ processed_chunks = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("started_at", TIMESTAMP(timezone=True), nullable=False),
     Column("duration_ms", BigInteger, nullable=False),
+    Column("worker", Text, nullable=False, server_default=text("''"), comment="which processor, as host/process"),
     _moment("announced_at"),
 )
 

@@ -32,3 +32,4 @@ class ChunkResult:
     errors_by_code: dict[str, int]
     started_at: datetime
     duration_ms: int
+    worker: str = ""

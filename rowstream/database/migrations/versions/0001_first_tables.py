@@ -264,9 +264,11 @@ CREATE TABLE processed_chunks (
     digest BYTEA NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
     duration_ms BIGINT NOT NULL,
+    worker TEXT DEFAULT '' NOT NULL,
     announced_at TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (batch_upload_id, chunk_number)
 );
+COMMENT ON COLUMN processed_chunks.worker IS 'which processor, as host/process';
 CREATE TABLE upload_control (
     organization_id UUID NOT NULL,
     batch_upload_id UUID NOT NULL,
