@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, Select, and_, cast, extract, func, select, tuple_
+from sqlalchemy import BigInteger, Connection, Result, Select, and_, cast, extract, func, select, tuple_
 
 from rowstream.database.tables import batch_upload_errors, batch_uploads, upload_splits
 
@@ -40,7 +40,7 @@ def uploads(
         query = query.where(batch_uploads.c.record_type == record_type)
     if after:
         query = query.where(tuple_(batch_uploads.c.created_at, batch_uploads.c.id) < tuple_(*after))
-    return [row._asdict() for row in connection.execute(query)]
+    return _dicts(connection.execute(query))
 
 
 def rejections(
@@ -63,7 +63,7 @@ def rejections(
     )
     if code:
         query = query.where(errors.error_code == code)
-    return [row._asdict() for row in connection.execute(query)]
+    return _dicts(connection.execute(query))
 
 
 def file_headers(connection: Connection, upload_id: UUID) -> tuple[str, ...]:
@@ -71,6 +71,12 @@ def file_headers(connection: Connection, upload_id: UUID) -> tuple[str, ...]:
     query = select(upload_splits.c.plan["columns"]).where(upload_splits.c.batch_upload_id == upload_id)
     columns: Sequence[Mapping[str, Any]] | None = connection.execute(query).scalar_one_or_none()
     return tuple(str(column["header"]) for column in columns or ())
+
+
+def _dicts(result: Result[Any]) -> list[dict[str, Any]]:
+    """All rows as plain dictionaries."""
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result.all()]
 
 
 def _uploads() -> Select[Any]:
