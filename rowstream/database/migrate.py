@@ -26,12 +26,14 @@ def migrate(url: str, record_types: list[RecordType]) -> None:
         Fatal: a record type asks for a change that is not additive; names it.
     """
     engine = connection.make_engine(url, service="migrate", pool_size=1)
-    with connection.retryable_errors(), engine.begin() as conn:
-        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
-        _upgrade(conn)
-        for record_type in record_types:
-            bring_up_to_date(conn, record_type)
-    engine.dispose()
+    try:
+        with connection.retryable_errors(), engine.begin() as conn:
+            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+            _upgrade(conn)
+            for record_type in record_types:
+                bring_up_to_date(conn, record_type)
+    finally:
+        engine.dispose()
 
 
 def _upgrade(conn: Connection) -> None:

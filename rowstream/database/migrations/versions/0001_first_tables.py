@@ -20,7 +20,7 @@ GRANTS = {
     "batch_uploads": {
         GATEWAY: "SELECT, INSERT, UPDATE",
         SPLITTER: "SELECT",
-        PROCESSOR: "SELECT, UPDATE",
+        PROCESSOR: "SELECT",
         AUDITOR: "SELECT, UPDATE",
     },
     "batch_upload_audit_logs": {GATEWAY: "SELECT", AUDITOR: "SELECT, INSERT"},
