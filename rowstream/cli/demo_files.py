@@ -63,8 +63,11 @@ def flights(fetching: Callable[[Path], None]) -> DemoFile:
             data.fetch(path)
     except (data.Unavailable, RuntimeError) as error:  # RuntimeError: nobody knows the user's home
         raise LeftOut(" ".join(str(error).split())) from error
-    about = f"{count(_FLIGHTS_RECORDS)} real flights out of New York City in 2013, each of them good"
-    story = "A large, clean file: to the object store, cut into chunks, every cell checked, loaded by two processes."
+    about = f"{count(_FLIGHTS_RECORDS)} real flights of 2013, all of them good"
+    story = (
+        "It is sent to the object store. The splitter cuts it into chunks of 1,000 records, two record processors "
+        "check every cell and load what is good, the auditor counts the outcomes."
+    )
     return DemoFile(path=path, record_type=_FLIGHTS, records=_FLIGHTS_RECORDS, planted={}, about=about, story=story)
 
 
@@ -74,9 +77,8 @@ def members(folder: Path) -> DemoFile:
     with path.open("wb") as output, truth.open("w", encoding="utf-8") as truths:
         sample.write_sample(registry.find(_MEMBERS), _MEMBER_RECORDS, output=output, truth=truths)
     planted = {row["row_number"]: tuple(row["error_codes"]) for row in map(json.loads, truth.open(encoding="utf-8"))}
-    kinds = len({codes[0] for codes in planted.values()})
-    about = f"{count(_MEMBER_RECORDS)} made-up member records, {len(planted)} of them with faults of {kinds} kinds"
-    story = "A file as people send them: a bad record costs itself and nothing else, and is told what is wrong with it."
+    about = f"{count(_MEMBER_RECORDS)} made-up members, {len(planted)} with planted faults"
+    story = "A file as people send them: a bad record costs only itself, and is told why."
     return DemoFile(path=path, record_type=_MEMBERS, records=_MEMBER_RECORDS, planted=planted, about=about, story=story)
 
 

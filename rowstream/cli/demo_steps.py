@@ -1,6 +1,7 @@
 """What the demo does, step by step."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,14 +42,14 @@ def show(screen: Screen, folder: Path) -> bool:
     """
     screen.title(
         "rowstream",
-        "Turns every line of a file into exactly one of two things: a row in a typed Postgres table,\n"
-        "or a rejection that says what was wrong with which cell.",
+        "Every line of a file becomes exactly one of two things: a row in a typed Postgres table, or a rejection that "
+        "says what was wrong with which cell.",
     )
-    screen.step("Start a system", "A broker, a database, an object store and the four services, all on this machine.")
+    screen.step("Start a system", "A broker, a database, an object store and four services, all on this machine.")
     begun = time.monotonic()
-    options = Options(state_dir=folder / STATE, port=0)
-    with screen.starting(folder) as view, in_background(options, view.tell) as system:
-        view.started()
+    with ExitStack() as running:
+        with screen.starting() as tell:
+            system = running.enter_context(in_background(Options(state_dir=folder / STATE, port=0), tell))
         screen.good(f"ready after {span(time.monotonic() - begun)}; all that it stores is in {folder}")
         results = [_upload(screen, system, file) for file in _files(screen, folder)]
         right = _check(screen, system, results)
@@ -64,11 +65,11 @@ def say_goodbye(screen: Screen, folder: Path) -> None:
     screen.commands(
         "Where to go next",
         {
-            f"rowstream up{here}": "run a system until Ctrl-C; open its address in a browser for the API",
-            "rowstream record-types": "what a file may hold; `rowstream template TYPE` makes one to fill in",
-            "rowstream upload FILE -t TYPE": "upload a file of your own",
-            "rowstream errors ID": "get what was rejected, to correct it and hand it in again",
-            "rowstream --help": "all commands; docs/ of the source has a tutorial: your own record type",
+            f"rowstream up{here}": "run a system until Ctrl-C; its address opens in a browser",
+            "rowstream template TYPE": "a file to fill in; `rowstream record-types` lists the types",
+            "rowstream upload FILE -t TYPE": "upload a file of yours",
+            "rowstream errors ID": "what was rejected, to correct and hand in again",
+            "rowstream --help": "all commands; docs/ has a tutorial: your own record type",
         },
     )
 
@@ -101,13 +102,13 @@ def _upload(screen: Screen, system: Addresses, file: DemoFile) -> Outcome:
 
 
 def _check(screen: Screen, system: Addresses, results: list[Outcome]) -> bool:
-    screen.step("Check", "Every rejected row against what was planted there, and all counts against each other.")
+    screen.step("Check", "Every rejected row against the planted ones, every count against the others.")
     wrong = [result for result in results if not _check_one(screen, result)]
     violations = [str(violation) for violation in check(system.database)]
     for violation in violations:
         screen.bad(violation)
     if not violations:
-        screen.good("every record has exactly one outcome, and file, rows, ledger and audit log agree (I1, I2, I3)")
+        screen.good("every record has exactly one outcome; rows, ledger and audit log agree")
     return not wrong and not violations
 
 
@@ -120,7 +121,7 @@ def _check_one(screen: Screen, result: Outcome) -> bool:
     if len(wrong) > _SHOWN_DIFFERENCES:
         screen.bad(f"{name}: and {count(len(wrong) - _SHOWN_DIFFERENCES)} more differences")
     if not wrong and planted:
-        screen.good(f"{name}: {loaded}; the {count(planted)} rejected are exactly the planted ones, each by its faults")
+        screen.good(f"{name}: {loaded}; the {count(planted)} rejected are exactly the planted ones")
     elif not wrong:
         screen.good(f"{name}: {loaded}, none rejected")
     return not wrong

@@ -49,7 +49,7 @@ def patiently(request: Callable[[], T], *, seconds: float, waiting: Callable[[],
     again = tenacity.Retrying(
         retry=tenacity.retry_if_exception(may_pass),
         stop=tenacity.stop_after_delay(seconds),
-        wait=tenacity.wait_exponential_jitter(initial=0.2, max=2, jitter=0.2),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.2),
         before_sleep=lambda _: waiting(),
         reraise=True,
     )

@@ -71,11 +71,11 @@ class Lines(View):
 class Bars(View):
     """Three bars on a terminal: the file on its way to the store, cut into records, and their outcomes."""
 
-    def __init__(self, total: int, console: "Console") -> None:
+    def __init__(self, total: int, console: "Console", *, indent: int = 0) -> None:
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only where somebody looks
 
         self._progress = Progress(
-            TextColumn("  {task.description:<9}"),
+            TextColumn(f"{' ' * indent}{{task.description:<9}}"),
             BarColumn(bar_width=_BAR_WIDTH),
             TextColumn("{task.fields[said]}", markup=False),
             console=console,

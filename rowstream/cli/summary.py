@@ -1,15 +1,17 @@
 """What became of an upload, for people: a headline, and a table of its records' outcomes."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rowstream.cli.words import count, counted, moment, rate, size, span
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from rowstream.cli.asking import Rejection, Upload
 
+_REJECTED = "rejected"
 _MARKS = {"completed": "✓", "needs_review": "✓", "failed": "✗", "cancelled": "✗"}
 
 
@@ -36,17 +38,15 @@ def outcomes(upload: "Upload", examples: Mapping[str, "Rejection"]) -> "Table":
     from rich.table import Table  # noqa: PLC0415 - only where somebody looks
     from rich.text import Text  # noqa: PLC0415 - the same
 
-    table = Table(box=None, show_header=bool(examples), header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("records", justify="right", no_wrap=True)
-    table.add_column("row", justify="right", no_wrap=True)
-    table.add_column("for example", overflow="fold")
-    for name, number in _totals(upload):
-        table.add_row(Text(name, _STYLES.get(name, "")), Text(count(number), _STYLES.get(name, "")))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, number, style in _totals(upload):
+        about = Text("for example", "dim") if name == _REJECTED and examples else ""
+        table.add_row(Text(name, style), Text(count(number), style), about)
     for code, number in sorted(upload["errors_by_code"].items()):
-        example = examples.get(code, {})
-        row = count(example["row_number"]) if example else ""
-        table.add_row(Text(f"  {code}"), count(number), row, Text(message(example), "dim"))
+        table.add_row(Text(f"  {code}"), Text(count(number)), _example(examples.get(code)))
     return table
 
 
@@ -86,20 +86,30 @@ def listing(uploads: Sequence["Upload"]) -> "Table":
     return table
 
 
-def message(rejection: Mapping[str, Any]) -> str:
+def message(rejection: "Rejection") -> str:
     """The first error of a rejected record in words, and how many more it has."""
-    more = len(rejection.get("errors") or ()) - 1
-    return str(rejection.get("error_message", "")) + (f" (and {counted(more, 'more fault')})" if more > 0 else "")
+    more = len(rejection["errors"]) - 1
+    return str(rejection["error_message"]) + (f" (and {counted(more, 'more fault')})" if more > 0 else "")
 
 
-def _totals(upload: "Upload") -> list[tuple[str, int]]:
-    """The outcomes; rejected ones last, since their codes follow, and rare ones only where there are any."""
-    rare = [("held for review", upload["held_records"]), ("unprocessed", upload["unprocessed_records"])]
-    return [
-        ("loaded", upload["succeeded_records"]),
-        *((name, number) for name, number in rare if number),
-        ("rejected", upload["failed_records"]),
+def _example(rejection: "Rejection | None") -> "Text":
+    from rich.text import Text  # noqa: PLC0415 - only where somebody looks
+
+    if rejection is None:
+        return Text()
+    return Text.assemble(f"row {count(rejection['row_number'])}: ", (message(rejection), "dim"))
+
+
+def _totals(upload: "Upload") -> list[tuple[str, int, str]]:
+    """The outcomes, how many records have each, and its colour; the rejected ones last, since their codes follow."""
+    total = upload["total_records"]
+    rare = [
+        ("held for review", upload["held_records"], "yellow"),
+        ("unprocessed", upload["unprocessed_records"], "red"),
     ]
-
-
-_STYLES = {"loaded": "green", "rejected": "yellow", "unprocessed": "red", "held for review": "yellow"}
+    return [
+        ("records", upload["records_split"] if total is None else total, "bold"),
+        ("loaded", upload["succeeded_records"], "green"),
+        *((name, number, style) for name, number, style in rare if number),
+        (_REJECTED, upload["failed_records"], "yellow" if upload["failed_records"] else ""),
+    ]

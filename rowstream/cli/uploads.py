@@ -16,7 +16,6 @@ from rowstream.cli.files import output_file
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption
 from rowstream.cli.output import answer, answer_json, answer_rich, note
 from rowstream.cli.sending import local_file, send
-from rowstream.cli.words import counted
 
 if TYPE_CHECKING:
     import httpx
@@ -141,15 +140,15 @@ def _list(page: Mapping[str, Any], *, json: bool) -> None:
 def _show(client: "httpx.Client", found: "Upload", state_dir: Path) -> None:
     """Say what became of an upload, and what can be done next."""
     answer(summary.headline(found))
-    where = _here(state_dir)
-    if found["status"] not in ENDED:
-        answer(f"see how it goes: rowstream status {found['id']}{where}")
     if found["processed_records"]:
-        examples = asking.examples(client, found)
-        answer_rich(summary.outcomes(found, examples))
-    if rejected := found["failed_records"]:
-        answer(f"all {counted(rejected, 'rejected record')}, to be corrected and handed in again:")
-        answer(f"  rowstream errors {found['id']}{where} --output rejected.csv")
+        answer("")
+        answer_rich(summary.outcomes(found, asking.examples(client, found)))
+        answer("")
+    if found["status"] not in ENDED:
+        answer(f"see how it goes: rowstream status {found['id']}{_here(state_dir)}")
+    elif found["failed_records"]:
+        answer("get what was rejected, to correct it and hand it in again, with")
+        answer(f"  rowstream errors {found['id']}{_here(state_dir)} --output rejected.csv")
 
 
 @contextmanager

@@ -1,0 +1,80 @@
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from rowstream.cli.progress import Bars, Lines, View, view
+from tests.unit.cli.support import upload
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def running(done: int, **changes: object) -> dict[str, object]:
+    figures = {"status": "processing", "total_records": None, "size_bytes": 1_000, "bytes_read": 500}
+    counts = {"records_split": 2_000, "processed_records": done, "succeeded_records": done, "failed_records": 0}
+    return upload(**{**figures, **counts, **changes})
+
+
+def test_where_nobody_looks_a_line_is_said_every_five_seconds() -> None:
+    clock, said = Clock(), list[str]()
+    lines = Lines("a.csv", 3_000_000, said.append, clock)
+    for clock.now, done in ((1.0, 1_000_000), (6.0, 2_000_000), (7.0, 3_000_000)):
+        lines.sent(done)
+    for clock.now, done in ((8.0, 0), (10.0, 500), (12.0, 1_000), (13.0, 1_200), (18.0, 2_200)):
+        lines.seen(running(done))
+    lines.seen(upload())
+    assert said == [
+        "a.csv: 2.0 MB of 3.0 MB sent",
+        "a.csv: 3.0 MB sent",
+        "a.csv: 2,000 split, 1,000 loaded · 0 rejected · 250/s · 12 s left",
+        "a.csv: 2,200 split, 2,200 loaded · 0 rejected · 220/s · 10 s left",
+    ]
+
+
+def test_a_pause_is_said() -> None:
+    clock, said = Clock(), list[str]()
+    lines = Lines("a.csv", 1, said.append, clock)
+    clock.now = 6.0
+    lines.seen(running(10, status="paused"))
+    assert said == ["a.csv: 2,000 split, 10 loaded · 0 rejected · paused"]
+
+
+def screen_of(total: int, show: "list[object]") -> str:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, color_system=None)
+    with Bars(total, console, indent=3) as bars:
+        for one in show:
+            bars.sent(one) if isinstance(one, int) else bars.seen(one)  # type: ignore[arg-type]
+    return screen.getvalue()
+
+
+def test_a_person_sees_three_bars() -> None:
+    shown = screen_of(1_000_000, [250_000, 1_000_000, running(500), running(1_500), upload()])
+    last = shown.rpartition("   sending")[2]
+    assert re.search(r"━ 1\.0 MB · ", last)
+    assert "   splitting ━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 20 records" in last
+    assert "   loading   ━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 17 loaded · 3 rejected" in last
+    assert "left" not in last
+
+
+def test_an_empty_file_is_sent_whole() -> None:
+    shown = screen_of(0, [0, upload(size_bytes=0, bytes_read=0, total_records=0, processed_records=0)])
+    assert "0 bytes" in shown
+    assert "╸" not in shown
+
+
+def test_the_view_fits_who_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True)
+    assert isinstance(view("a", 1, silent=False, console=terminal), Bars)
+    assert isinstance(view("a", 1, silent=False), Lines)
+    with view("a", 1, silent=True) as silent:
+        silent.sent(1)
+        silent.seen(upload())
+    assert type(silent) is View
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,80 @@
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from rowstream.cli import summary
+from tests.unit.cli.support import rejection, upload
+
+
+def lines(view: RenderableType) -> list[str]:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(view)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "✓ things.csv completed: 20 records in 2.0 s (10 records/s)"),
+        ({"status": "needs_review"}, "✓ things.csv needs review: 20 records in 2.0 s (10 records/s)"),
+        ({"total_records": 0, "duration_ms": 190}, "✓ things.csv completed: 0 records in 0.19 s"),
+        ({"status": "pending", "total_records": None}, "· things.csv pending"),
+        ({"status": "cancelled", "total_records": None}, "✗ things.csv cancelled"),
+        (
+            {"status": "failed", "failure_code": "FMT_001", "failure_message": "The file is empty"},
+            "✗ things.csv failed, FMT_001: The file is empty",
+        ),
+    ],
+)
+def test_the_headline_says_how_it_went(changes: dict[str, Any], said: str) -> None:
+    assert summary.headline(upload(**changes)) == said
+
+
+def test_outcomes_add_up_and_every_code_has_an_example() -> None:
+    examples = {"VAL_001": rejection(1_234, "VAL_001", "VAL_005", "VAL_005"), "VAL_002": rejection(7, "VAL_002")}
+    assert lines(summary.outcomes(upload(), examples)) == [
+        "records    20",
+        "loaded     17",
+        "rejected    3  for example",
+        "  VAL_001   2  row 1,234: a is wrong by VAL_001 (and 2 more faults)",
+        "  VAL_002   1  row 7: a is wrong by VAL_002",
+    ]
+
+
+def test_rare_outcomes_are_shown_where_there_are_any() -> None:
+    found = upload(total_records=None, records_split=9, held_records=1, unprocessed_records=2, errors_by_code={})
+    shown = lines(summary.outcomes(found, {}))
+    assert [line.split() for line in shown] == [
+        ["records", "9"],
+        ["loaded", "17"],
+        ["held", "for", "review", "1"],
+        ["unprocessed", "2"],
+        ["rejected", "3"],
+    ]
+
+
+def test_a_cell_is_no_markup() -> None:
+    example = rejection(2, "VAL_002") | {"error_message": "got '[red]x[/red]'"}
+    assert lines(summary.outcomes(upload(errors_by_code={"VAL_002": 1}), {"VAL_002": example}))[-1].endswith(
+        "got '[red]x[/red]'"
+    )
+
+
+def test_details_name_what_is_known() -> None:
+    known = dict(summary.details(upload()))
+    assert known["file"] == "things.csv (1.5 kB)"
+    assert known["ended"].endswith("(2.0 s)")
+    waiting = dict(summary.details(upload(size_bytes=None, accepted_at=None, completed_at=None, duration_ms=None)))
+    assert waiting["file"] == "things.csv"
+    assert waiting["accepted"].startswith("not yet")
+    assert "ended" not in waiting
+
+
+def test_a_list_has_a_line_for_each_upload() -> None:
+    shown = lines(summary.listing([upload(), upload(total_records=None, records_split=12, filename="[b]")]))
+    assert shown[0].split()[:3] == ["id", "status", "records"]
+    assert shown[1].split()[1:5] == ["completed", "20", "17", "3"]
+    assert shown[2].split()[2] == "12"
+    assert shown[2].endswith("things                [b]") or shown[2].endswith("[b]")
