@@ -86,7 +86,7 @@ def test_an_error_is_told_by_its_kind_and_place_and_not_by_its_text(capsys: pyte
     try:
         load(and_tell_why=True)
     except ValueError as error:
-        get_logger("x").error("group failed", **traced(error))  # noqa: TRY400 - what is tested
+        get_logger("x").error("group failed", **traced(error))
     (line,) = lines(capsys)
     assert line["error"] == "ValueError from KeyError"
     assert "test_logging.py" in line["at"]
