@@ -132,6 +132,7 @@ def test_limit(data: bytes, rows: list[object], rejections: list[object]) -> Non
         (b'1,"2"x,3\n', ROOMY, "goes on behind its closing quote"),
         (b'1,"2,3\n', ROOMY, "never closed"),
         (b'1,"2,3\n' + b"4,5,6\n" * 9, SMALL, "not closed within 20 bytes"),
+        (b'1,2,"' + b"x" * 14 + b'"""\n', SMALL, "not closed within 20 bytes"),
         (b"1,2," + b"x" * 20, SMALL, "longer than 20 bytes"),
     ],
 )

@@ -4,7 +4,7 @@ from dataclasses import astuple
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splitter.batch import Batch, ParseRejection, make_records
@@ -73,6 +73,7 @@ patterns = st.lists(st.tuples(st.integers(0, 3), st.text("aé", max_size=12), st
 batchings = st.lists(st.integers(1, 12), min_size=1, max_size=4)
 
 
+@settings(deadline=None)
 @given(patterns, batchings, st.integers(1, 4), st.integers(1, 5), st.sampled_from([1, 30, 60, 10_000]))
 def test_chunks_follow_from_the_records_whatever_the_batches(
     pattern: list[tuple[int, str, bool]], sizes: list[int], lanes: int, max_records: int, max_bytes: int
@@ -99,6 +100,7 @@ def test_chunks_follow_from_the_records_whatever_the_batches(
         assert all(cells[rejection.row_number] is rejection for rejection in chunk.rejections)
 
 
+@settings(deadline=None)
 @given(files(), st.lists(block_sizes, min_size=2, max_size=2), chops, st.integers(1, 5))
 def test_a_second_split_of_a_file_makes_the_same_chunks(
     data: bytes, blocks: list[int], sizes: list[int], lanes: int

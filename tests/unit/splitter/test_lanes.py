@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import xxhash
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splitter.batch import make_records
@@ -58,6 +58,7 @@ def test_no_records_have_no_lanes() -> None:
         assert lanes_of_keys([], lanes) == []
 
 
+@settings(deadline=None)  # the first call compiles expressions
 @given(st.lists(st.tuples(st.text(max_size=5), st.text("012 -x", max_size=4)), max_size=20), st.integers(1, 9))
 def test_a_lane_depends_on_nothing_but_the_record(keys: list[tuple[str, str]], lanes: int) -> None:
     together = lanes_of_keys(keys, lanes)

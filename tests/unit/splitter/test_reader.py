@@ -2,7 +2,7 @@ import io
 import tracemalloc
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 
 from splitter import reader
 from splitter.careful_reader import read_carefully
@@ -27,6 +27,7 @@ from tests.unit.splitter.support import (
 CLEAN = HEADER + b'1,2,"a, ""b"""\r\n3,4,\n"5\n",6,x\n' * 50
 
 
+@settings(deadline=None, max_examples=300)
 @given(data=files(), limits=limits, block_bytes=block_sizes, size=block_sizes, chops=chops)
 @example(data=HEADER + b'1,"abc,x\n2,"def",y\n4,ghi",z\n', limits=ROOMY, block_bytes=4_096, size=8, chops=[3])
 @example(data=HEADER + b"\xef\xbb\xbf1,2,3\n", limits=ROOMY, block_bytes=4_096, size=8, chops=[3])
@@ -38,6 +39,22 @@ def test_every_way_to_read_a_file_comes_to_what_the_reference_says(
     fast = read(data, limits, block_bytes, chops)
     assert without_messages(fast) == (expected.records, expected.rejections)
     assert read_carefully_only(data, limits, size, chops) == fast
+
+
+def test_no_edge_of_what_is_held_makes_a_difference() -> None:
+    """All that is longer than one byte and can lie across an edge, at every edge."""
+    limits = Limits(max_record_bytes=20, max_header_bytes=20, max_raw_chars=1)
+    parts = [b"\r\n\r\n", b"\r", b"1,2," + b"x" * 16 + b"\r\n", b'1,2,"' + b"x" * 14 + b'"\r\n', b'1,"\r\n",\r\n']
+    parts += [b"x" * length + b"\r\n1,2,3\n" for length in range(19, 32)]
+    parts += [b'"' + b"x" * length + b"\r\n1,2,3\r\n" for length in range(19, 32)]
+    data = HEADER + b"".join(parts)
+    expected = reference(data, limits)
+    for block_bytes in range(1, 60):
+        assert without_messages(read(data, limits, block_bytes)) == (expected.records, expected.rejections)
+        assert without_messages(read_carefully_only(data, limits, block_bytes, chops=[1])) == (
+            expected.records,
+            expected.rejections,
+        )
 
 
 def test_a_clean_file_never_needs_the_careful_reader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,9 +75,11 @@ def test_one_bad_line_does_not_keep_the_rest_from_the_fast_reader(monkeypatch: p
     monkeypatch.setattr(reader, "read_carefully", counted)
     lines = [b"1,2,note\n"] * 10_000
     lines[5_000] = b"1,2,\xff\n"
-    rows, rejections = read(HEADER + b"".join(lines), block_bytes=64_000)
+    batches = list(open_reading(io.BytesIO(HEADER + b"".join(lines)), THING, ROOMY, block_bytes=64_000))
+    rows, rejections = outcome(batches)
     assert (len(rows), [rejection.row_number for rejection in rejections]) == (9_999, [5_002])
     assert 0 < sum(careful) < 1_000
+    assert len(batches) < 15  # small blocks grow again
 
 
 def test_what_a_reading_tells_beside_its_batches() -> None:
