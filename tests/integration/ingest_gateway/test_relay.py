@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ingest_gateway.relay import Relay
 from rowstream.database.connection import RELAY_ROLE, make_engine
@@ -147,6 +148,9 @@ def test_two_relays_share_the_work_and_publish_nothing_twice(database_url: str, 
 
 
 def test_a_row_that_another_relay_holds_is_left_to_it(database_url: str, broker: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        name = database_url.rpartition("/")[2]
+        connection.execute(sql.SQL("ALTER DATABASE {} SET lock_timeout = '2s'").format(sql.Identifier(name)))
     engine = make_engine(database_url, role=RELAY_ROLE, service="tests", pool_size=1)
     relay = Relay(engine, Producer(servers.kafka_settings(broker)), batch=10, keep_seconds=3_600, delivery_seconds=5)
     with psycopg.connect(database_url) as connection:
