@@ -157,7 +157,8 @@ def record(connection: Connection, outcomes: Sequence[tuple[ChunkResult, bytes]]
             index_elements=[ledger.batch_upload_id, ledger.chunk_number],
             set_=replaced,
             where=(ledger.outcome == "unprocessed") & (ledger.attempt < statement.excluded.attempt),
-        )
+        ),
+        execution_options={"preserve_rowcount": True},  # SQLAlchemy keeps an INSERT's count only on request
     ).rowcount
     if written != len(rows):
         raise LedgerDisagrees(f"{len(rows)} chunks were worked, {written} ledger rows were written")
