@@ -28,8 +28,8 @@ def _table(characters: bytes) -> npt.NDArray[np.bool_]:
     return table
 
 
-_MAY_PRECEDE_OPENING = _table(b',\n"')
-_MAY_FOLLOW_CLOSING = _table(b',\r\n"')
+MAY_PRECEDE_OPENING = _table(b',\n"')
+MAY_FOLLOW_CLOSING = _table(b',\r\n"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _quotes_are_strict(codes: Codes, quotes: Positions) -> bool:
         opening = opening[1:]
     if closing.size and closing[-1] == codes.size - 1:
         closing = closing[:-1]
-    return bool(_MAY_PRECEDE_OPENING[codes[opening - 1]].all() and _MAY_FOLLOW_CLOSING[codes[closing + 1]].all())
+    return bool(MAY_PRECEDE_OPENING[codes[opening - 1]].all() and MAY_FOLLOW_CLOSING[codes[closing + 1]].all())
 
 
 def _is_plain_text(data: bytes, size: int) -> bool:

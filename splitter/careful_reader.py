@@ -19,8 +19,6 @@ A quote that never closes is searched for as far as the limit, and then reading 
 linear: what was searched in vain holds no single quote, so no cell that begins in it can be searched for as far again.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pyarrow as pa
 
@@ -31,89 +29,92 @@ from splitter.limits import Limits
 from splitter.lookahead import Lookahead
 
 
-@dataclass(slots=True)
-class _Stretch:
-    """What was found so far, and the row number of the next record."""
+class CarefulReader:
+    """Reads record by record, as far as it is asked to.
 
-    row: int
-    header: Header
-    limits: Limits
-    row_numbers: list[int] = field(default_factory=list)
-    cells: list[str] = field(default_factory=list)  # of all records, one after the other: no list a record to keep
-    rejections: list[ParseRejection] = field(default_factory=list)
+    Attributes:
+        at: Where in the source's data the next record or blank line begins; may be moved on to another record's start.
+        row: The row number of that record; to be moved with it.
+    """
+
+    def __init__(self, source: Lookahead, first_row: int, header: Header, limits: Limits) -> None:
+        """The source must stand at a record's start and hold `limits.lookahead_bytes` beyond every step's start."""
+        self.at = source.at
+        self.row = first_row
+        self._source, self._header, self._limits = source, header, limits
+        self._data = source.data
+        self._line_ends = LineEnds(source.data)
+        self._quote = -1
+        self._skip_from: int | None = None
+        self._row_numbers: list[int] = []
+        self._cells: list[str] = []  # of all records, one after the other: no list a record to keep
+        self._rejections: list[ParseRejection] = []
 
     @property
     def full(self) -> bool:
-        return len(self.row_numbers) + len(self.rejections) >= MAX_BATCH_RECORDS
+        """Whether there are as many records as a batch may have."""
+        return len(self._row_numbers) + len(self._rejections) >= MAX_BATCH_RECORDS
 
-    def add(self, data: bytes, start: int, end: int, spans: Spans) -> None:
+    def step(self, stop: int | None = None) -> bool:
+        """Read the record, or the blank lines up to `stop`, that begin here; False where the data held ends within.
+
+        After False nothing but `leave` and `batch` may be called.
+        """
+        data, at, limits = self._data, self.at, self._limits
+        line_end = self._line_ends.after(at)
+        if line_end == at:
+            self.at, blank = blank_lines(data, at, at + 1 if stop is None else stop)
+            self.row += blank
+            return True
+        if self._quote < at:
+            self._quote = find(data, b'"', at)
+        if self._quote > line_end and line_end - at <= limits.max_record_bytes:
+            self._add(at, line_end, [])
+            self.at = after_line_end(data, line_end)
+            return True
+        found = find_record(self._line_ends, at, limits.max_record_bytes)
+        if isinstance(found, BadRecord):
+            line_end = self._line_ends.after(found.resume)
+            raw = raw_text(data[at:line_end], limits)
+            self._rejections.append(ParseRejection(self.row, found.code, found.message, raw))
+            self.row += 1
+            if line_end + 1 >= len(data):  # the line, or its CRLF, may go on beyond what is held
+                self._skip_from = line_end
+                return False
+            self.at = after_line_end(data, line_end)
+        else:
+            end, spans = found
+            self._add(at, end, spans)
+            self.at = after_line_end(data, end)
+        return True
+
+    def leave(self) -> None:
+        """Let the source stand where this reader does."""
+        if self._skip_from is None:
+            self._source.advance_to(self.at)
+        else:
+            self._source.skip_line(self._skip_from)
+
+    def batch(self) -> Batch:
+        """The records in columns, and the rejections."""
+        cells = [pa.array(self._cells[position :: self._header.width], pa.utf8()) for position in self._header.kept]
+        return Batch(make_records(np.array(self._row_numbers, np.int64), cells), self._rejections)
+
+    def _add(self, start: int, end: int, spans: Spans) -> None:
         """Takes the record between two positions, or rejects it."""
-        raw = data[start:end]
+        raw = self._data[start:end]
         try:
-            cells = cells_of(data, start, end, spans) if spans else raw.decode().split(",")
+            cells = cells_of(self._data, start, end, spans) if spans else raw.decode().split(",")
         except UnicodeDecodeError:
             cells = None
         if cells is None or b"\0" in raw:
-            self.rejections.append(_not_text(self.row, raw, self.limits))
-        elif len(cells) != self.header.width:
-            self.rejections.append(wrong_count(self.row, len(cells), self.header.width, raw, self.limits))
+            self._rejections.append(_not_text(self.row, raw, self._limits))
+        elif len(cells) != self._header.width:
+            self._rejections.append(wrong_count(self.row, len(cells), self._header.width, raw, self._limits))
         else:
-            self.row_numbers.append(self.row)
-            self.cells += cells
+            self._row_numbers.append(self.row)
+            self._cells += cells
         self.row += 1
-
-    def reject(self, bad: BadRecord, raw: bytes) -> None:
-        """Rejects a record without a usable end."""
-        self.rejections.append(ParseRejection(self.row, bad.code, bad.message, raw_text(raw, self.limits)))
-        self.row += 1
-
-    def batch(self) -> Batch:
-        """The records in columns."""
-        cells = [pa.array(self.cells[position :: self.header.width], pa.utf8()) for position in self.header.kept]
-        return Batch(make_records(np.array(self.row_numbers, np.int64), cells), self.rejections)
-
-
-def read_carefully(source: Lookahead, first_row: int, size: int, header: Header, limits: Limits) -> tuple[Batch, int]:
-    """Reads the records that begin in the next `size` bytes, or the first `MAX_BATCH_RECORDS` of them.
-
-    The source must stand at a record's start, and stands at one afterwards. The memory taken follows from `size` and
-    the limits, however long a line or a quoted cell is.
-
-    Returns:
-        The records (perhaps none), and the row number of the one that comes next.
-    """
-    source.fill(size + limits.lookahead_bytes)
-    data, at = source.data, source.at
-    stop = min(at + size, len(data))
-    stretch = _Stretch(first_row, header, limits)
-    line_ends = LineEnds(data)
-    quote = -1
-    while at < stop and not stretch.full:
-        line_end = line_ends.after(at)
-        if line_end == at:
-            at, blank = blank_lines(data, at, stop)
-            stretch.row += blank
-            continue
-        if quote < at:
-            quote = find(data, b'"', at)
-        if quote > line_end and line_end - at <= limits.max_record_bytes:
-            stretch.add(data, at, line_end, [])
-            at = after_line_end(data, line_end)
-            continue
-        found = find_record(line_ends, at, limits.max_record_bytes)
-        if isinstance(found, BadRecord):
-            line_end = line_ends.after(found.resume)
-            stretch.reject(found, data[at:line_end])
-            if line_end + 1 >= len(data):  # the line, or its CRLF, may go on beyond what is held
-                source.skip_line(line_end)
-                return stretch.batch(), stretch.row
-            at = after_line_end(data, line_end)
-        else:
-            end, spans = found
-            stretch.add(data, at, end, spans)
-            at = after_line_end(data, end)
-    source.advance_to(at)
-    return stretch.batch(), stretch.row
 
 
 def _not_text(row_number: int, raw: bytes, limits: Limits) -> ParseRejection:

@@ -6,6 +6,7 @@ Nothing is decided here: what pyarrow would read otherwise than the rules say is
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
@@ -16,8 +17,14 @@ from splitter.header import Header
 from splitter.limits import Limits
 
 
-def read_block(block: CleanBlock, first_row: int, header: Header, limits: Limits) -> Batch:
+def read_block(block: CleanBlock, row_numbers: npt.NDArray[np.int64], header: Header, limits: Limits) -> Batch:
     """The records of a clean block; those without as many cells as the header are rejected.
+
+    Args:
+        block: One or more records.
+        row_numbers: Of each record, ascending.
+        header: The file's.
+        limits: Of what is kept of a rejected record.
 
     Raises:
         Fatal: pyarrow saw another number of records than the proof did. No file should bring that about, and going on
@@ -44,12 +51,12 @@ def read_block(block: CleanBlock, first_row: int, header: Header, limits: Limits
     )
     if table.num_rows + len(wrong) != block.ends.size:
         raise Fatal(
-            f"The CSV reader found {table.num_rows + len(wrong)} records in {block.size} bytes from row {first_row}, "
-            f"where the proof counted {block.ends.size}: report this with the file"
+            f"The CSV reader found {table.num_rows + len(wrong)} records in {block.size} bytes where the proof counted"
+            f" {block.ends.size}, from row {row_numbers[0]} on: report this with the file"
         )
-    row_numbers = np.arange(first_row, first_row + block.ends.size)
     rejections = [
-        wrong_count(first_row + index, found, header.width, block.raw_record(index), limits) for index, found in wrong
+        wrong_count(int(row_numbers[index]), found, header.width, block.raw_record(index), limits)
+        for index, found in wrong
     ]
     if wrong:
         row_numbers = np.delete(row_numbers, [index for index, _ in wrong])

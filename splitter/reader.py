@@ -1,21 +1,22 @@
-"""Reads a file's records in batches: blocks proved clean by the fast reader, all else by the careful one."""
+"""Reads a file's records in batches: blocks proved clean at once, in others each line that is not clean by itself."""
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from rowstream.records import RecordType
+from rowstream.runtime.metrics import BLOCKS_READ
 from splitter.batch import Batch, ParseRejection
 from splitter.blocks import prove
-from splitter.careful_reader import read_carefully
 from splitter.fast_reader import read_block
 from splitter.header import Column, FileRejected, Header, read_header
 from splitter.limits import Limits
 from splitter.lookahead import Lookahead, Readable
+from splitter.mixed_reader import read_mixed
 
 __all__ = ["BLOCK_BYTES", "Batch", "Column", "FileRejected", "ParseRejection", "Reading", "open_reading"]
 
 BLOCK_BYTES = 4 << 20
-_SMALLEST_PART = 16
-"""A doubtful block is tried again with this part of its bytes: one bad line does not make a whole block slow."""
 
 
 class Reading:
@@ -46,7 +47,6 @@ class Reading:
         Raises whatever the stream raises.
         """
         source, header, limits = self._source, self._header, self._limits
-        smallest = max(1, self._block_bytes // _SMALLEST_PART)
         size, row = self._block_bytes, header.row + 1
         while not source.exhausted:
             source.fill(size)
@@ -54,15 +54,12 @@ class Reading:
             last = source.ended and source.at + len(data) == len(source.data)
             block = prove(data, last=last, max_record_bytes=limits.max_record_bytes)
             if block is not None:
-                batch = read_block(block, row, header, limits)
+                batch = read_block(block, np.arange(row, row + block.ends.size), header, limits)
                 row += block.ends.size
                 source.advance_to(source.at + block.size)
-                size = min(2 * size, self._block_bytes)
-            elif size > smallest:
-                size = smallest
-                continue
             else:
-                batch, row = read_carefully(source, row, size, header, limits)
+                batch, row = read_mixed(source, row, size, header, limits)
+            BLOCKS_READ.labels("mixed" if block is None else "fast").inc()
             if batch.records.num_rows or batch.rejections:
                 yield batch
 

@@ -8,8 +8,8 @@ import hypothesis.strategies as st
 
 from rowstream.records import RecordType
 from splitter.batch import ParseRejection
-from splitter.careful_reader import read_carefully
-from splitter.header import read_header
+from splitter.careful_reader import CarefulReader
+from splitter.header import Header, read_header
 from splitter.limits import Limits
 from splitter.lookahead import Lookahead
 from splitter.reader import Batch, open_reading
@@ -75,6 +75,17 @@ def read(data: bytes, limits: Limits = ROOMY, block_bytes: int = 4 << 20, chops:
     with held_from_the_start_is_little:
         reading = open_reading(Chopped(data, chops or [len(data) + 1]), THING, limits, block_bytes)
     return outcome(list(reading))
+
+
+def read_carefully(source: Lookahead, first_row: int, size: int, header: Header, limits: Limits) -> tuple[Batch, int]:
+    """The records that begin in the next `size` bytes, by the careful reader; and the row number that comes next."""
+    source.fill(size + limits.lookahead_bytes)
+    stop = min(source.at + size, len(source.data))
+    careful = CarefulReader(source, first_row, header, limits)
+    while careful.at < stop and not careful.full and careful.step(stop):
+        pass
+    careful.leave()
+    return careful.batch(), careful.row
 
 
 def read_carefully_only(

@@ -5,7 +5,6 @@ import re
 import pytest
 
 from splitter import grammar
-from splitter.careful_reader import read_carefully
 from splitter.header import read_header
 from splitter.limits import Limits
 from splitter.lookahead import Lookahead
@@ -14,6 +13,7 @@ from tests.unit.splitter.support import (
     ROOMY,
     THING,
     Chopped,
+    read_carefully,
     read_carefully_only,
     reference,
     without_messages,

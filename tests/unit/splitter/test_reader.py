@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from splitter import reader
-from splitter.careful_reader import read_carefully
+from splitter.careful_reader import CarefulReader
 from splitter.limits import Limits
 from splitter.reader import Column, open_reading
 from tests.unit.splitter.support import (
@@ -59,27 +59,29 @@ def test_no_edge_of_what_is_held_makes_a_difference() -> None:
 
 def test_a_clean_file_never_needs_the_careful_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read_carefully_only(CLEAN)
-    monkeypatch.setattr(reader, "read_carefully", None)
+    monkeypatch.setattr(reader, "read_mixed", None)
     assert read(CLEAN, block_bytes=1_000) == expected
     assert len(expected[0]) == 150
 
 
-def test_one_bad_line_does_not_keep_the_rest_from_the_fast_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_bad_line_keeps_no_other_from_the_fast_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     careful: list[int] = []
+    step = CarefulReader.step
 
-    def counted(*args: object) -> object:
-        result = read_carefully(*args)  # type: ignore[arg-type]
-        careful.append(result[0].records.num_rows)
-        return result
+    def counted(self: CarefulReader, stop: int | None = None) -> bool:
+        careful.append(self.row)
+        return step(self, stop)
 
-    monkeypatch.setattr(reader, "read_carefully", counted)
-    lines = [b"1,2,note\n"] * 10_000
-    lines[5_000] = b"1,2,\xff\n"
+    monkeypatch.setattr(CarefulReader, "step", counted)
+    lines = [b'1,2,"a note"\n'] * 10_000
+    for row, line in {102: b"1,2,\xff\n", 5_002: b'1,"2,note\n', 5_003: b"\n", 9_002: b'1,2,"two\nlines"\n'}.items():
+        lines[row - 2] = line
     batches = list(open_reading(io.BytesIO(HEADER + b"".join(lines)), THING, ROOMY, block_bytes=64_000))
     rows, rejections = outcome(batches)
-    assert (len(rows), [rejection.row_number for rejection in rejections]) == (9_999, [5_002])
-    assert 0 < sum(careful) < 1_000
-    assert len(batches) < 15  # small blocks grow again
+    assert [rejection.row_number for rejection in rejections] == [102, 5_002]
+    assert [number for number, _ in rows] == [*range(2, 102), *range(103, 5_002), *range(5_004, 10_002)]
+    assert rows[-1_000][1] == ["1", "2", "two\nlines"]
+    assert len(careful) <= 12
 
 
 def test_what_a_reading_tells_beside_its_batches() -> None:
