@@ -1,0 +1,69 @@
+"""The files of the benchmark, and how they are handed in."""
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from rowstream.records import registry
+from rowstream.records.sample import write_sample
+
+RECORD_TYPE = "member_certification"
+ENDED = {"completed", "failed", "cancelled", "needs_review"}
+
+
+def sample(folder: Path, rows: int) -> tuple[Path, Path]:
+    """An unsorted file with 1 % bad records, and the rows that are bad as JSON lines."""
+    file, truth = folder / f"members-{rows}.csv", folder / f"members-{rows}.truth.jsonl"
+    if not truth.exists():
+        with file.open("wb") as output, truth.open("w") as planted:
+            write_sample(registry.find(RECORD_TYPE), rows, output=output, truth=planted, bad=0.01, duplicates=0.0)
+    return file, truth
+
+
+def clean_lines(file: Path, truth: Path) -> Path:
+    """The same file without its bad records, for \\copy."""
+    clean = file.with_suffix(".clean.csv")
+    bad = {json.loads(line)["row_number"] for line in truth.open()}
+    with file.open("rb") as source, clean.open("wb") as output:
+        output.writelines(line for number, line in enumerate(source, start=1) if number not in bad)
+    return clean
+
+
+def small_file(number: int) -> bytes:
+    """Ten records whose keys no other small file has."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("member_id", "case_number", "member_email", "certification_date", "certification_type"))
+    for row in range(10):
+        writer.writerow((f"S{number}-{row}", "C-1", f"s{row}@example.org", "2026-01-31", "recertification"))
+    return text.getvalue().encode()
+
+
+def hand_in(api: httpx.Client, body: bytes | Path) -> str:
+    """Presign, send, confirm; the id of the upload."""
+    size = body.stat().st_size if isinstance(body, Path) else len(body)
+    asked = {"record_type": RECORD_TYPE, "filename": "bench.csv", "size_bytes": size}
+    place = api.post("/api/v1/batch_uploads/presigned_url", json=asked).raise_for_status().json()
+    content = body.open("rb") if isinstance(body, Path) else body
+    httpx.request(
+        place["method"], place["url"], content=content, headers={"Content-Length": str(size)}, timeout=300
+    ).raise_for_status()
+    upload_id: str = place["upload_id"]
+    api.post("/api/v1/batch_uploads", json={"upload_id": upload_id}).raise_for_status()
+    return upload_id
+
+
+def wait_for(api: httpx.Client, upload_id: str, *, every: float, seconds: float = 1_800) -> dict[str, Any]:
+    """The upload, once it has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        upload: dict[str, Any] = api.get(f"/api/v1/batch_uploads/{upload_id}").raise_for_status().json()
+        if upload["status"] in ENDED:
+            return upload
+        time.sleep(every)
+    raise AssertionError(f"upload {upload_id} did not end in {seconds} s")

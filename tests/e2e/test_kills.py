@@ -1,0 +1,110 @@
+"""Whichever part is killed in the middle of an upload: it comes back alone, and the upload ends as it would have."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from rowstream.database.invariants import check
+from rowstream.records import registry
+from rowstream.records.sample import write_sample
+from tests.bench.workload import RECORD_TYPE, hand_in, wait_for
+from tests.whole_system import System, running
+
+ROWS = 120_000
+# What a fault costs is waited for here, not measured: shorter patience makes shorter tests.
+SETTINGS = {"ROWSTREAM_SPLITTER__STALL_SECONDS": "4", "ROWSTREAM_SPLITTER__LEASE_SECONDS": "4"}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(tmp_path_factory.mktemp("kills") / "state", settings=SETTINGS) as system:
+        yield system
+
+
+@pytest.mark.parametrize(
+    "part", ["ingest_gateway", "splitter", "record_processor", "auditor", "tansu", "postgres", "localbucket"]
+)
+def test_an_upload_survives_the_death_of(part: str, system: System, tmp_path: Path) -> None:
+    seed = sum(part.encode())
+    file, truth = tmp_path / "members.csv", tmp_path / "truth.jsonl"
+    with file.open("wb") as output, truth.open("w") as planted:
+        write_sample(registry.find(RECORD_TYPE), ROWS, output=output, truth=planted, seed=seed)
+    others = stable_processes(system)
+
+    with system.api as api:
+        upload_id = hand_in(api, file)
+    wait_until_under_way(system, upload_id)
+    victim = min(system.processes(part), key=psutil.Process.create_time)
+    victim.kill()
+
+    upload = wait_with_patience(system, upload_id)
+    assert upload["status"] == "completed", upload
+    assert upload["processed_records"] == ROWS
+    assert rejected_rows(system, upload_id) == planted_rows(truth)
+    assert loaded_rows(system, upload_id) == set(range(2, ROWS + 2)) - planted_rows(truth).keys()
+    assert check(system.addresses["database"]) == []
+    assert came_back(system, part, victim.pid)
+    assert others - stable_processes(system) <= {victim.pid}, "another part went down with it"
+
+
+def stable_processes(system: System) -> set[int]:
+    """All but Postgres's, which come and go with its sessions."""
+    return {process.pid for process in system.process.children(recursive=True) if process.name() != "postgres"}
+
+
+def wait_until_under_way(system: System, upload_id: str) -> None:
+    """Until some chunks are in the ledger and others are not."""
+    deadline = time.monotonic() + 60
+    query = "SELECT count(*), sum(records) FROM processed_chunks WHERE batch_upload_id = %s"
+    with psycopg.connect(system.addresses["database"], autocommit=True) as connection:
+        while time.monotonic() < deadline:
+            row = connection.execute(query, [upload_id]).fetchone()
+            if row and row[0]:
+                assert row[1] < ROWS, "the upload was over before the fault; make the file longer"
+                return
+            time.sleep(0.01)
+    raise AssertionError("the upload did not get under way")
+
+
+def wait_with_patience(system: System, upload_id: str) -> Mapping[str, Any]:
+    """The ended upload, asked for again and again while the part that answers may be the one that died."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            with system.api as api:
+                return wait_for(api, upload_id, every=0.2, seconds=deadline - time.monotonic())
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise AssertionError("the upload did not end")
+
+
+def planted_rows(truth: Path) -> dict[int, str]:
+    return {fault["row_number"]: fault["error_code"] for fault in map(json.loads, truth.open())}
+
+
+def rejected_rows(system: System, upload_id: str) -> dict[int, str]:
+    query = "SELECT row_number, error_code FROM batch_upload_errors WHERE batch_upload_id = %s"
+    with psycopg.connect(system.addresses["database"]) as connection:
+        return dict(connection.execute(query, [upload_id]).fetchall())
+
+
+def loaded_rows(system: System, upload_id: str) -> set[int]:
+    query = "SELECT row_number FROM member_certifications WHERE batch_upload_id = %s"
+    with psycopg.connect(system.addresses["database"]) as connection:
+        return {row for (row,) in connection.execute(query, [upload_id])}
+
+
+def came_back(system: System, part: str, killed: int) -> bool:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if any(process.pid != killed for process in system.processes(part)):
+            return True
+        time.sleep(0.1)
+    return False

@@ -1,0 +1,90 @@
+"""The whole system as a user runs it, `rowstream up`: how to reach it, end its parts, and see what they cost."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+WORKERS = ("ingest_gateway", "splitter", "record_processor", "auditor")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process has cost so far: CPU seconds, and the most memory it ever held, in megabytes."""
+
+    cpu: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class System:
+    """A running system and how long it took to be ready."""
+
+    addresses: Mapping[str, Any]
+    process: psutil.Process
+    seconds_to_ready: float
+
+    @property
+    def api(self) -> httpx.Client:
+        """A client of its API."""
+        headers = {"Authorization": f"Bearer {self.addresses['api_key']}"}
+        return httpx.Client(base_url=self.addresses["gateway"], headers=headers, timeout=120)
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """The processes of one part: a service by its module, `tansu`, `postgres` (all of them), `localbucket`."""
+        return [process for process in self.process.children(recursive=True) if _name(process).startswith(name)]
+
+    def costs(self) -> dict[str, Cost]:
+        """The cost of each process by name; the database's processes together, their peaks apart from shared memory."""
+        found: dict[str, Cost] = {}
+        for process in self.process.children(recursive=True):
+            try:
+                name, cost = _name(process), _cost(process)
+            except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+                continue
+            known = found.get(name)
+            found[name] = cost if known is None else Cost(known.cpu + cost.cpu, max(known.peak_mb, cost.peak_mb))
+        return found
+
+
+@contextmanager
+def running(state_dir: Path, *, processors: int = 2, settings: Mapping[str, str] | None = None) -> Iterator[System]:
+    """`rowstream up` on this state folder, stopped as by Ctrl-C afterwards; `settings` are ROWSTREAM_* variables."""
+    command = [str(Path(sys.executable).with_name("rowstream")), "up", "--json", "--port", "0"]
+    command += ["--state-dir", str(state_dir), "--processors", str(processors)]
+    started = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(settings or {})}) as up:
+        try:
+            assert up.stdout is not None
+            line = up.stdout.readline()
+            assert line, "`rowstream up` did not start"
+            yield System(json.loads(line), psutil.Process(up.pid), time.monotonic() - started)
+        finally:
+            up.terminate()
+            up.wait(60)
+
+
+def _name(process: psutil.Process) -> str:
+    words = process.cmdline()
+    if "-m" in words:
+        module = words[words.index("-m") + 1]
+        if module == "record_processor":
+            return f"record_processor ({process.environ().get('ROWSTREAM_HTTP__PORT', '')})"
+        return module
+    return "tansu" if process.name().startswith("tansu") else process.name()
+
+
+def _cost(process: psutil.Process) -> Cost:
+    times = process.cpu_times()
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return Cost(times.user + times.system, peak / 1024)
