@@ -1,6 +1,7 @@
 """What the demo does, step by step."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,18 @@ from rowstream.cli.sending import local_file, send
 from rowstream.cli.summary import headline, outcomes
 from rowstream.cli.words import count, counted, size, span
 from rowstream.database.invariants import check
+from rowstream.errors import RowstreamError
 from rowstream.stack.addresses import Addresses
 from rowstream.stack.background import in_background
 from rowstream.stack.system import Options
 
 STATE = "state"
 _SHOWN_DIFFERENCES = 20
+_STALL_SECONDS = 120.0
+
+
+class Stalled(RowstreamError):
+    """An upload does not move any more."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +101,31 @@ def _upload(screen: Screen, system: Addresses, file: DemoFile) -> Outcome:
     with api(Target(system.gateway, system.api_key)) as client:
         with local_file(file.path) as source, screen.progress(file.path, source.size) as view:
             accepted = send(client, source, file.record_type, view.sent)
-            upload = asking.follow(client, accepted["id"], view.seen)
+            upload = asking.follow(client, accepted["id"], _unless_stalled(view.seen))
         screen.say(headline(upload))
         screen.show(outcomes(upload, asking.examples(client, upload)))
         report = b"".join(asking.report(client, upload["id"], "jsonl"))
     return Outcome(file, upload, demo_check.rejected(report.splitlines()))
+
+
+def _unless_stalled(seen: Callable[[asking.Upload], None]) -> Callable[[asking.Upload], None]:
+    """`seen`, which raises Stalled when an upload has not changed for long: nobody may be there to press Ctrl-C."""
+    last: object = None
+    since = time.monotonic()
+
+    def look(upload: asking.Upload) -> None:
+        nonlocal last, since
+        seen(upload)
+        now = [upload[name] for name in ("version", "bytes_read", "records_split", "processed_records")]
+        if now != last:
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since > _STALL_SECONDS:
+            raise Stalled(
+                f"the upload has not moved for {_STALL_SECONDS:.0f} s; the logs may say why: "
+                f"`rowstream demo --keep` keeps them, in {STATE}/logs of its folder"
+            )
+
+    return look
 
 
 def _check(screen: Screen, system: Addresses, results: list[Outcome]) -> bool:
