@@ -88,6 +88,11 @@ class CarefulReader:
             self.at = after_line_end(data, end)
         return True
 
+    def read_until(self, stop: int) -> None:
+        """Read what begins before `stop`, or as much as a batch may have."""
+        while self.at < stop and not self.full and self.step(stop):
+            pass
+
     def leave(self) -> None:
         """Let the source stand where this reader does."""
         if self._skip_from is None:

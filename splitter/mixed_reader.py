@@ -53,9 +53,8 @@ def read_mixed(source: Lookahead, first_row: int, size: int, header: Header, lim
         if doubtful == lines.starts.size or not careful.step():
             break
         line = _line_at(careful, lines, base)
-    else:
-        if not lines.starts.size:
-            careful.step()
+    if not lines.starts.size:  # one line longer than the stretch, or the file's last, or lone CRs between records
+        careful.read_until(stop)
     careful.leave()
     fast = _read_runs(stretch, lines, runs, header, limits)
     return _merged(fast, careful.batch()), careful.row
@@ -70,8 +69,10 @@ def _line_at(careful: CarefulReader, lines: Lines, base: int) -> int:
     """The line that begins where the careful reader stands, having read on to one if it stands inside a line."""
     while True:
         line = int(np.searchsorted(lines.starts, careful.at - base))
-        if line == lines.starts.size or lines.starts[line] == careful.at - base or not careful.step():
+        if line == lines.starts.size or lines.starts[line] == careful.at - base:
             return line
+        if careful.full or not careful.step():
+            return lines.starts.size
 
 
 def _read_runs(stretch: memoryview, lines: Lines, runs: list[_Run], header: Header, limits: Limits) -> Batch | None:

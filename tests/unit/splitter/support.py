@@ -82,8 +82,7 @@ def read_carefully(source: Lookahead, first_row: int, size: int, header: Header,
     source.fill(size + limits.lookahead_bytes)
     stop = min(source.at + size, len(source.data))
     careful = CarefulReader(source, first_row, header, limits)
-    while careful.at < stop and not careful.full and careful.step(stop):
-        pass
+    careful.read_until(stop)
     careful.leave()
     return careful.batch(), careful.row
 

@@ -142,9 +142,12 @@ def test_a_cell_of_ten_megabytes_is_rejected_in_little_memory(cell: bytes, first
 def test_a_batch_of_tiny_records_is_no_larger_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("splitter.blocks.MAX_BATCH_RECORDS", 10)
     monkeypatch.setattr("splitter.careful_reader.MAX_BATCH_RECORDS", 10)
+    monkeypatch.setattr("splitter.mixed_reader.MAX_BATCH_RECORDS", 10)
     clean, doubtful = HEADER + b"1,2,3\n4\n" * 50, HEADER + b"1,2,3\n\n4\n" * 50
-    for data in (clean, doubtful):
+    for data in (clean, doubtful, doubtful.replace(b"\n", b"\r")):
         batches = list(open_reading(io.BytesIO(data), THING, ROOMY))
-        assert max(batch.records.num_rows + len(batch.rejections) for batch in batches) == 10
+        sizes = [batch.records.num_rows + len(batch.rejections) for batch in batches]
+        assert sum(sizes) == 100
+        assert 5 < max(sizes) <= 10
         expected = reference(data)
         assert without_messages(outcome(batches)) == (expected.records, expected.rejections)
