@@ -24,6 +24,7 @@ log = get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 has them, whatever Python's age
 
 
 class Problem(HTTPException):
@@ -62,7 +63,10 @@ def responses(*codes: int) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of these error statuses of an operation."""
     schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
     return {
-        code: {"description": http.HTTPStatus(code).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        code: {
+            "description": _PHRASES.get(code, http.HTTPStatus(code).phrase),
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
         for code in codes
     }
 

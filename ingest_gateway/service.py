@@ -9,7 +9,7 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import uvicorn
 
@@ -34,6 +34,7 @@ log = get_logger(__name__)
 
 NAME = "ingest_gateway"
 _LEAVE_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 
 
 def serve(settings: GatewaySettings) -> bool:
@@ -57,7 +58,7 @@ def serve(settings: GatewaySettings) -> bool:
 
         threads = Threads(on_failure=leave)
         threads.start("leave", lambda: _when(stop, leave))  # a signal that comes before the web server listens for it
-        threads.start("relay", lambda: _relay(settings, health, stop))
+        threads.start("relay", lambda: _relay(gateway, stop))
         threads.start("intake", lambda: _intake(gateway, stop))
         threads.start("upkeep", lambda: upkeep.run(gateway, stop))
         log.info("started", port=listener.getsockname()[1])
@@ -130,17 +131,19 @@ def _web_server(gateway: Gateway) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def _relay(settings: GatewaySettings, health: Health, stop: threading.Event) -> None:
-    engine = make_engine(
-        settings.database.url.get_secret_value(), role=RELAY_ROLE, service="gateway-relay", pool_size=2
-    )
+def _relay(gateway: Gateway, stop: threading.Event) -> None:
+    settings = gateway.settings
+    if not _database_came(gateway, stop):
+        return
+    url = settings.database.url.get_secret_value()
+    engine = make_engine(url, role=RELAY_ROLE, service="gateway-relay", pool_size=2)
     relay = Relay(
         engine,
         Producer(settings.kafka),
         batch=settings.gateway.relay_batch,
         keep_seconds=settings.gateway.outbox_keep_seconds,
         delivery_seconds=_reported_after(settings.kafka),
-        beat=health.beat,
+        beat=gateway.health.beat,
     )
     relay.run(stop)
     engine.dispose()
@@ -149,24 +152,22 @@ def _relay(settings: GatewaySettings, health: Health, stop: threading.Event) -> 
 def _intake(gateway: Gateway, stop: threading.Event) -> None:
     kafka = gateway.settings.kafka
     schemas = SchemaTable(gateway.engine)
-    if not _registered(schemas, stop):
+    if not _database_came(gateway, stop, use=schemas.register):
         return
     consumer = Consumer(kafka, group=GROUP, topics=[UPLOAD_REQUESTS])
     intake = Intake(gateway, consumer, Producer(kafka), schemas, delivery_seconds=_reported_after(kafka))
     intake.run(stop)
 
 
-def _registered(schemas: SchemaTable, stop: threading.Event) -> bool:
-    """Write our schemas as soon as the database is there; False if `stop` came first."""
+def _database_came(gateway: Gateway, stop: threading.Event, use: Callable[[], None] = lambda: None) -> bool:
+    """Wait for a migrated database and `use` it; False if `stop` came first. Upkeep says what it lacks."""
     while not stop.is_set():
-        try:
-            with retryable_errors():
-                schemas.register()
-        except Retryable as error:
-            log.warning("schemas not registered", reason=str(error))
-            stop.wait(1.0)
-        else:
-            return True
+        gateway.health.beat()
+        with suppress(Retryable), retryable_errors():
+            if upkeep.database_lacks(gateway) is None:
+                use()
+                return True
+        stop.wait(_LOOK_SECONDS)
     return False
 
 

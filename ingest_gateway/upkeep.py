@@ -34,7 +34,7 @@ def run(gateway: Gateway, stop: threading.Event) -> None:
 
 def look(gateway: Gateway) -> bool:
     """Tell the health whether the database and the object store are there; True when both are."""
-    missing = {DATABASE: _database_lacks(gateway), STORE: _store_lacks(gateway)}
+    missing = {DATABASE: database_lacks(gateway), STORE: _store_lacks(gateway)}
     for what, why in missing.items():
         if why:
             gateway.health.waiting(what, why)
@@ -66,7 +66,8 @@ def _sweep(gateway: Gateway) -> None:
             log.info("uploads given up, since their files never came", uploads=given_up)
 
 
-def _database_lacks(gateway: Gateway) -> str | None:
+def database_lacks(gateway: Gateway) -> str | None:
+    """What the database lacks before anything can work with it; None when it is as it should be."""
     try:
         with retryable_errors(), gateway.engine.connect() as connection:
             return (

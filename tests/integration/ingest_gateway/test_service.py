@@ -13,7 +13,9 @@ import httpx
 import psycopg
 import pytest
 
+from rowstream.database.migrate import migrate
 from rowstream.kafka.topics import UPLOADS
+from rowstream.records.registry import record_types
 from tests import gateways, servers
 
 WANTED = {"record_type": "member_certification", "filename": "members.csv", "size_bytes": 3}
@@ -142,6 +144,24 @@ def test_until_everything_is_there_it_is_alive_but_not_ready(tmp_path: Path, obj
         assert server.process
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=20) == 0
+
+
+def test_a_database_that_is_migrated_later_is_waited_for(
+    tmp_path: Path, postgres: servers.Postgres, broker: str, object_store: servers.Server
+) -> None:
+    """Its roles are there already, as in a cluster that has another system's database; its tables are not."""
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE not_migrated_yet")
+    url = postgres.url("not_migrated_yet")
+    with running(tmp_path, url, broker, object_store, ready_path="/healthz") as server:
+        servers.until(lambda: "rowstream migrate" in httpx.get(f"http://{server.address}/readyz").text)
+        migrate(url, list(record_types().values()))
+        servers.until(lambda: _answers(server.port, "/readyz"))
+        with psycopg.connect(url) as connection:
+            query = "SELECT count(*) > 0 FROM message_schemas"
+            servers.until(lambda: connection.execute(query).fetchone() == (True,), what="the schemas")
+        server.stop()
+        assert not [line for line in log_lines(server) if line["level"] == "error"]
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path, object_store: servers.Server) -> None:
