@@ -133,5 +133,6 @@ def _row(result: ChunkResult) -> dict[str, object]:
             "held": result.held_records,
             "unprocessed": result.unprocessed_records,
             "errors_by_code": result.errors_by_code,
+            "worker": result.worker,
         },
     }

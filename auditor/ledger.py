@@ -11,7 +11,7 @@ from rowstream.messages.chunk_result import ChunkResult
 _COLUMNS = """
     l.batch_upload_id AS upload_id, l.organization_id, l.attempt, l.chunk_number, l.lane, l.lane_seq, l.first_row,
     l.last_row, l.records, l.outcome, l.succeeded_records, l.failed_records, l.held_records, l.unprocessed_records,
-    l.errors_by_code, l.started_at, l.duration_ms
+    l.errors_by_code, l.started_at, l.duration_ms, l.worker
 """
 _IS_NOT_FOLDED = """
     NOT EXISTS (

@@ -36,16 +36,18 @@ class Patience:
             Stopping: the service is asked to stop.
             Retryable: it still failed after `at_most_seconds`, if these are given.
         """
-        result: T = tenacity.Retrying(
+        retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Retryable, *DATABASE_AWAY)),
-            wait=tenacity.wait_exponential_jitter(initial=_FIRST_SECONDS, max=_MOST_SECONDS, jitter=_FIRST_SECONDS),
+            wait=tenacity.wait_exponential_jitter(multiplier=_FIRST_SECONDS, max=_MOST_SECONDS, jitter=_FIRST_SECONDS),
             stop=tenacity.stop_never if at_most_seconds is None else tenacity.stop_after_delay(at_most_seconds),
             before_sleep=lambda state: self._tell(what, state),
             sleep=self._pause,
             reraise=True,
-        )(attempt)
-        self._health.ok(what)
-        return result
+        )
+        try:
+            return retrying(attempt)
+        finally:
+            self._health.ok(what)
 
     def _tell(self, what: str, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -11,9 +11,10 @@ from functools import partial
 from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, exc, text
+from sqlalchemy import Connection, Engine, text
 
 from auditor import closing, findings, ledger, projection, repairs
+from auditor.patience import DATABASE_AWAY
 from auditor.projection import Folded
 from auditor.settings import AuditorSlice
 from auditor.stuck import Watch
@@ -24,7 +25,6 @@ from rowstream.runtime.metrics import REPAIRS, STUCK_UPLOADS
 
 log = get_logger(__name__)
 
-Away = (exc.OperationalError, exc.TimeoutError)
 _ONE_AT_A_TIME = 0x726F7772
 _RESULTS_A_ROUND = 5_000
 _RECENT_SECONDS = 120.0
@@ -48,7 +48,7 @@ class Reconciler:
         while not stop.wait(self._settings.reconcile_seconds):
             try:
                 self.round()
-            except Away as error:
+            except DATABASE_AWAY as error:
                 self._health.waiting("database", first_line(error))
             except Exception:  # the next round tries again, and results are folded meanwhile
                 log.exception("a round of the reconciler failed")
@@ -94,7 +94,7 @@ class Reconciler:
         try:
             with self._engine.begin() as connection:
                 folded = repair(connection)
-        except Away as error:
+        except DATABASE_AWAY as error:
             log.warning("not mended for now", kind=kind, upload_id=str(upload_id), reason=first_line(error))
         except Exception:  # one upload that cannot be mended must not keep the others from it
             log.exception("not mended", kind=kind, upload_id=str(upload_id))

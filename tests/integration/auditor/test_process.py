@@ -78,11 +78,10 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(
         tmp_path, database=database_url, broker=own_broker.address, AUDITOR__BATCH_RESULTS="20"
     ) as auditor:
         say(own_broker.address, *results)
-        for part in (1, 10_000):
-            until(lambda part=part: scene.upload(upload).processed_records >= part, what="some results")  # type: ignore[misc]
-            auditor.kill()
-            assert 0 < scene.upload(upload).processed_records < 30_000
-            auditor.start()
+        until(lambda: scene.upload(upload).processed_records > 0, what="some results")
+        auditor.kill()
+        assert 0 < scene.upload(upload).processed_records < 30_000
+        auditor.start()
         until(lambda: scene.upload(upload).status == "completed", seconds=60, what="completion")
         assert scene.totals(upload) == (30_000, 27_000, 3_000, 0, 0, {"VAL_001": 3_000})
         assert auditor.metric("batch_upload_records_processed_total") < 30_000
