@@ -76,7 +76,8 @@ def members(folder: Path) -> DemoFile:
     path, truth = folder / "members.csv", folder / "members-truth.jsonl"
     with path.open("wb") as output, truth.open("w", encoding="utf-8") as truths:
         sample.write_sample(registry.find(_MEMBERS), _MEMBER_RECORDS, output=output, truth=truths)
-    planted = {row["row_number"]: tuple(row["error_codes"]) for row in map(json.loads, truth.open(encoding="utf-8"))}
+    lines = truth.read_text(encoding="utf-8").splitlines()
+    planted = {row["row_number"]: tuple(row["error_codes"]) for row in map(json.loads, lines)}
     about = f"{count(_MEMBER_RECORDS)} made-up members, {len(planted)} with planted faults"
     story = "A file as people send them: a bad record costs only itself, and is told why."
     return DemoFile(path=path, record_type=_MEMBERS, records=_MEMBER_RECORDS, planted=planted, about=about, story=story)

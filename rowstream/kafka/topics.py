@@ -19,6 +19,7 @@ DEAD_LETTERS = "rowstream.dead-letters.v1"
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _TIMEOUT_SECONDS = 10.0
+_CRITICAL = 2  # as syslog numbers levels
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def create_topics(
     Raises:
         Retryable: the broker does not answer.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = _admin(bootstrap_servers)
     counts = partitions or {}
     missing = [topic for topic in TOPICS if topic.name not in topic_partitions(bootstrap_servers)]
     if not missing:
@@ -78,7 +79,12 @@ def topic_partitions(bootstrap_servers: str) -> dict[str, int]:
         Retryable: the broker does not answer.
     """
     try:
-        found = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=_TIMEOUT_SECONDS)
+        found = _admin(bootstrap_servers).list_topics(timeout=_TIMEOUT_SECONDS)
     except KafkaException as error:
         raise Retryable(f"the broker at {bootstrap_servers} does not answer: {error.args[0].str()}") from error
     return {name: len(topic.partitions) for name, topic in found.topics.items()}
+
+
+def _admin(bootstrap_servers: str) -> AdminClient:
+    # Commands use it in terminals: what goes wrong is raised, and not also written to stderr many times a second.
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": _CRITICAL})

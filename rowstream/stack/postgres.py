@@ -196,7 +196,8 @@ def _programs() -> Path:
     programs = Path(folders[0]) / "pginstall" / "bin" if folders else None
     if programs is None or not (programs / "postgres").is_file():
         raise Fatal("the embedded database is not there for this machine; name a real one with --database")
-    return programs
+    # Where an installer made links, the server's account is let through to what they point to.
+    return (programs / "postgres").resolve().parent
 
 
 def _environment() -> Mapping[str, str]:
