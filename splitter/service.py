@@ -201,7 +201,7 @@ class SplitterService:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(StoreUnavailable),
             stop=tenacity.stop_after_attempt(_STORE_TRIES),
-            wait=tenacity.wait_exponential_jitter(initial=0.5, max=10),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.5, max=10),
             sleep=self._pause,
             reraise=True,
         )
