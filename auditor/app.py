@@ -30,6 +30,7 @@ log = get_logger(__name__)
 GROUP = "auditor"
 _FETCH_WAIT_MS = 50
 _FAILED = 1
+_TURN_SECONDS, _LEAVE_SECONDS = 0.2, 8.0
 _DAY_SECONDS = 24 * 3_600.0
 _FAUSTS_LOG = logging.getLogger("faust.auditor")  # else Faust logs each of its steps in the name of this module
 
@@ -99,17 +100,24 @@ class Projection:
         self._app.on_partitions_revoked.connect(self._revoked)
 
     async def run(self, stop: threading.Event) -> None:
-        """Read and fold until `stop` is set; ends the process if Faust cannot go on."""
-        await self._app.start()
+        """Read and fold until `stop` is set; ends the process if Faust cannot go on, or not leave."""
+        starting = asyncio.ensure_future(self._app.start())
         while not stop.is_set():
             self._health.beat()
+            if starting.done():
+                starting.result()
+                await self._measure_lag()
             if self._app.crash_reason is not None:
                 log.error("Faust cannot go on", exc_info=self._app.crash_reason)
                 self._die(_FAILED)
-            await self._measure_lag()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_TURN_SECONDS)
         async with self._at_work:
-            await asyncio.wait_for(self._app.stop(), timeout=10)
+            stopping = asyncio.ensure_future(self._app.stop())
+            # Not `wait_for`: what Faust waits for inside swallows being cancelled.
+            await asyncio.wait([stopping], timeout=_LEAVE_SECONDS)
+            if not stopping.done():
+                log.warning("left without a word to the broker, which does not answer; some results will come again")
+                self._die(0)
 
     def _follow(self, topic: str, read: Read) -> None:
         raw = self._app.topic(
@@ -118,19 +126,20 @@ class Projection:
 
         async def agent(stream: Any) -> None:
             async for events in stream.noack_take(self._batch_results, within=self._linger_seconds):
-                await self._take(events, read)
+                if not await self._take(events, read):
+                    await asyncio.Event().wait()  # nothing may be acknowledged any more; the end cancels this
                 for event in events:
                     await stream.ack(event)
 
         self._app.agent(raw, name=f"auditor.{topic}", concurrency=1)(agent)
 
-    async def _take(self, events: list[Any], read: Read) -> None:
+    async def _take(self, events: list[Any], read: Read) -> bool:
         messages = [_received(event.message) for event in events]
         async with self._at_work:
             try:
                 await asyncio.to_thread(self._receiver.take, messages, read)
             except Stopping:
-                await asyncio.Event().wait()  # nothing may be acknowledged any more; the end cancels this
+                return False
             except Exception:
                 log.exception("a batch could not be folded; ending, to begin again with what was not acknowledged")
                 self._die(_FAILED)
@@ -138,6 +147,7 @@ class Projection:
         for event in events:
             self._done[event.message.tp] = event.message.offset + 1
             MESSAGES_CONSUMED.labels(event.message.topic).inc()
+        return True
 
     async def _measure_lag(self) -> None:
         consumer = self._app.consumer

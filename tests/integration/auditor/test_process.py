@@ -134,8 +134,15 @@ def test_nothing_is_lost_while_the_database_is_away(own_broker: Server, tmp_path
         until(lambda: scene.upload(upload).status == "completed", what="completion")
         until(lambda: auditor.readiness()[0] == 200, what="readiness")
         assert scene.totals(upload)[0] == 40
-        postgres.stop()
+        scene.owner.dispose()
+        postgres.kill()
+        other = replace(results[0], chunk_number=4)
+        say(own_broker.address, other)
+        until(lambda: any("database" in reason for reason in auditor.readiness()[1]), what="saying so")
         assert auditor.leave() == 0
+        postgres.start()
+        auditor.start()
+        until(lambda: scene.totals(upload)[0] == 50, what="folding what was in hand when it left")
 
 
 def test_it_goes_on_when_the_broker_comes_back_without_its_log(
@@ -152,6 +159,7 @@ def test_it_goes_on_when_the_broker_comes_back_without_its_log(
         own_broker.start()
         say(own_broker.address, *results[6:])
         until(lambda: scene.upload(upload).status == "completed", seconds=30, what="completion")
+        own_broker.kill()
         assert auditor.leave() == 0
 
 
