@@ -1,7 +1,7 @@
 """How the demo looks: numbered steps with what each does, marks for what went well, bars where somebody looks."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,7 +86,7 @@ class Screen:
                     missing.remove(part)
                 case Ended(part, reason, delay, log):
                     self.bad(f"{part} {reason}; it is started again in {delay:.1f} s (log: {log})")
-            spinner.update(text=Text(f"waiting for {', '.join(missing)}", overflow="ellipsis", no_wrap=True))
+            spinner.update(text=Text(f"waiting for {_briefly(missing)}"))
 
         with Live(_indented(spinner), console=self._console, transient=True, refresh_per_second=12):
             yield tell
@@ -110,3 +110,7 @@ def _beside(mark: Text, text: Text, *, gap: int = 1) -> Table:
     table = Table.grid(padding=(0, gap, 0, 0))
     table.add_row(mark, text)
     return table
+
+
+def _briefly(parts: Sequence[str]) -> str:
+    return f"{parts[0]} and {len(parts) - 1} more" if len(parts) > 1 else " ".join(parts) or "the last touch"

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rowstream.cli import demo_files
 from rowstream.cli.demo_screen import Screen
 from rowstream.cli.progress import Bars, Lines
 from rowstream.stack.runner import Ended, Ready, Starting
@@ -45,16 +44,3 @@ def test_where_nobody_looks_lines_have_no_padding() -> None:
 def test_the_progress_fits_who_looks(tmp_path: Path) -> None:
     assert isinstance(Screen(console(terminal=True)).progress(tmp_path, 1), Bars)
     assert isinstance(Screen(console(terminal=False)).progress(tmp_path, 1), Lines)
-
-
-@pytest.mark.parametrize(
-    ("xdg", "folder"),
-    [
-        ("/var/cache/me", "/var/cache/me/rowstream"),
-        ("relative", "/home/me/.cache/rowstream"),
-        (None, "/home/me/.cache/rowstream"),
-    ],
-)
-def test_downloads_are_kept_in_the_users_cache(xdg: str | None, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
-    assert demo_files.cache_folder(xdg) == Path(folder)
