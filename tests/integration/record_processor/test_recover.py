@@ -1,0 +1,218 @@
+"""What a real Postgres says when things go wrong, and that a group is settled all the same."""
+
+import json
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from record_processor.batch import ChunkInHand, read
+from record_processor.process import Processor
+from record_processor.recover import Stopped, give_up, settle
+from record_processor.zombies import SERVICE, Patience
+from rowstream.database.connection import PROCESSOR_ROLE, make_engine
+from rowstream.messages.record_chunk import RecordChunk
+from rowstream.runtime.logging import configure_logging
+from tests import servers
+from tests.integration.record_processor.test_process import NoSchemas, noted
+from tests.uploads import MEMBERS, Uploads, chunks_of, members, received, uploads_in
+
+
+def hands(chunks: Sequence[RecordChunk]) -> list[ChunkInHand]:
+    return [read(received(chunk), NoSchemas()) for chunk in chunks]
+
+
+def never(reason: str) -> None:
+    raise AssertionError(f"nothing is to be waited for here: {reason}")
+
+
+class Waits:
+    """Counts the waits, and does something about what is waited for at the one that is named."""
+
+    def __init__(self, mend: Any = None, at: int = 1) -> None:
+        self.reasons: list[str] = []
+        self._mend, self._at = mend, at
+
+    def __call__(self, reason: str) -> None:
+        self.reasons.append(reason)
+        assert len(self.reasons) < 200
+        if len(self.reasons) == self._at and self._mend:
+            self._mend()
+
+
+def refuse(uploads: Uploads, number: int) -> None:
+    uploads.execute(f"ALTER TABLE member_certifications ADD CHECK (member_id <> 'M{number}')")
+
+
+def test_of_a_group_that_fails_only_the_chunk_at_fault_stays_unprocessed(
+    uploads: Uploads, processor: Processor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("test")
+    first, second = noted(uploads), noted(uploads)
+    refuse(uploads, 5)
+    group = [*chunks_of(members(9), first, chunk_records=3), *chunks_of(members(2, start=20), second)]
+    settled = settle(processor, hands(group), MEMBERS, pause=never)
+    assert [row.outcome for row in uploads.ledger(first)] == ["loaded", "unprocessed", "loaded"]
+    assert [row.outcome for row in uploads.ledger(second)] == ["loaded"]
+    assert sorted(uploads.loaded(first)) == [2, 3, 4, 8, 9, 10]
+    assert [(result.chunk_number, result.unprocessed_records) for result in settled.results] == [
+        (0, 0), (1, 3), (2, 0), (0, 0),
+    ]  # fmt: skip
+    assert uploads.settled(first) == {0: 3}
+    # Postgres names the whole row in its error; a log must not.
+    said = capfd.readouterr().err
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert {line["event"] for line in lines} == {"group failed", "chunk unprocessed"}
+    assert "CheckViolation (23514)" in said
+    assert "load_directly" in said
+    assert "a@example.org" not in said
+    assert "M5" not in said
+
+
+def test_a_record_that_is_refused_through_staging_is_found_as_well(uploads: Uploads, processor: Processor) -> None:
+    settle(processor, hands(chunks_of(members(1), noted(uploads))), MEMBERS, pause=never)
+    upload = noted(uploads)
+    refuse(uploads, 5)
+    settle(processor, hands(chunks_of(members(9), upload, chunk_records=3)), MEMBERS, pause=never)
+    assert [row.outcome for row in uploads.ledger(upload)] == ["loaded", "unprocessed", "loaded"]
+    assert uploads.codes(upload) == {2: "DUP_001"}
+    assert sorted(uploads.loaded(upload)) == [3, 4, 8, 9, 10]
+
+
+def test_deadlocks_and_serialization_cost_no_try(uploads: Uploads, processor: Processor) -> None:
+    upload = noted(uploads)
+    uploads.execute(
+        "CREATE FUNCTION in_the_way() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'in the way' USING ERRCODE = '40P01'; END $$"
+    )
+    uploads.execute("CREATE TRIGGER in_the_way BEFORE INSERT ON member_certifications EXECUTE FUNCTION in_the_way()")
+    waits = Waits(lambda: uploads.execute("DROP TRIGGER in_the_way ON member_certifications"), at=5)
+    settle(processor, hands(chunks_of(members(4), upload, chunk_records=2)), MEMBERS, pause=waits)
+    assert len(waits.reasons) == 5
+    assert {reason.split()[-1] for reason in waits.reasons} == {"(40P01)"}
+    assert len(uploads.loaded(upload)) == 4
+
+
+def test_a_real_deadlock_ends_with_both_sides_done(uploads: Uploads, processor: Processor) -> None:
+    # Somebody has key 9 and wants key 1; the processor has key 1 and wants key 9.
+    upload = noted(uploads)
+    (chunk,) = chunks_of(members(9, start=1), upload)
+    insert = text(
+        "INSERT INTO member_certifications (organization_id, member_id, case_number, member_email, certification_date,"
+        " certification_type, batch_upload_id, row_number) VALUES ('0198c0de-0000-7000-8000-000000000001', :member,"
+        " :case, 'x@y', '2026-01-31', 'recertification', '00000000-0000-0000-0000-000000000009', 99)"
+    )
+    waits = Waits()
+    working = threading.Thread(
+        target=settle, args=(processor, hands([chunk]), MEMBERS), kwargs={"pause": waits}, daemon=True
+    )
+    with uploads.owner.begin() as connection:
+        connection.execute(insert, {"member": "M9", "case": "C9"})
+        working.start()
+        servers.until(lambda: bool(uploads.execute("SELECT 1 FROM pg_locks WHERE NOT granted")), what="a wait")
+        connection.execute(insert, {"member": "M1", "case": "C1"})  # goes in when the processor was chosen to give way
+    working.join(20)
+    assert not working.is_alive()
+    assert waits.reasons[0] == "DeadlockDetected (40P01)"
+    assert sorted(uploads.loaded(upload)) == list(range(3, 10))
+    assert uploads.codes(upload) == {2: "DUP_001", 10: "DUP_001"}
+
+
+@pytest.mark.parametrize(
+    ("meddle", "mend", "state"),
+    [
+        (
+            "ALTER TABLE member_certifications RENAME TO gone",
+            "ALTER TABLE gone RENAME TO member_certifications",
+            "42P01",
+        ),
+        (
+            "ALTER TABLE member_certifications RENAME work_hours TO gone",
+            "ALTER TABLE member_certifications RENAME gone TO work_hours",
+            "42703",
+        ),
+        (
+            "ALTER TABLE member_certifications OWNER TO postgres",
+            "ALTER TABLE member_certifications OWNER TO rowstream_processor",
+            "42501",
+        ),
+    ],
+    ids=["no table", "no column", "no right"],
+)
+def test_what_a_person_must_mend_is_waited_for(
+    uploads: Uploads, processor: Processor, meddle: str, mend: str, state: str
+) -> None:
+    upload = noted(uploads)
+    uploads.execute(meddle)
+    waits = Waits(lambda: uploads.execute(mend), at=2)
+    settle(processor, hands(chunks_of(members(4), upload)), MEMBERS, pause=waits)
+    assert {reason.split()[-1] for reason in waits.reasons} == {f"({state})"}
+    assert len(uploads.loaded(upload)) == 4
+
+
+def test_waiting_ends_when_the_service_is_asked_to_stop(uploads: Uploads, processor: Processor) -> None:
+    upload = noted(uploads)
+    uploads.execute("ALTER TABLE processed_chunks RENAME TO gone")
+
+    def stop(_: str) -> None:
+        raise Stopped
+
+    (hand,) = hands(chunks_of(members(4), upload))
+    with pytest.raises(Stopped):
+        settle(processor, [hand], MEMBERS, pause=stop)
+    with pytest.raises(Stopped):
+        give_up(processor, hand, "it is unreadable", pause=stop)
+    assert uploads.loaded(upload) == {}
+
+
+def test_a_chunk_is_given_up_as_soon_as_the_ledger_is_back(uploads: Uploads, processor: Processor) -> None:
+    upload = noted(uploads)
+    uploads.execute("ALTER TABLE processed_chunks RENAME TO gone")
+    waits = Waits(lambda: uploads.execute("ALTER TABLE gone RENAME TO processed_chunks"), at=2)
+    (hand,) = hands(chunks_of(members(4), upload))
+    (result,) = give_up(processor, hand, "it is unreadable", pause=waits).results
+    assert (result.outcome, result.unprocessed_records, result.failed_records) == ("unprocessed", 4, 0)
+    assert uploads.settled(upload) == {0: 1}
+    assert give_up(processor, hand, "again", pause=never).results == [result]
+
+
+def test_a_chunk_behind_a_gap_is_not_given_up(uploads: Uploads, processor: Processor) -> None:
+    upload = noted(uploads)
+    chunks = chunks_of(members(4), upload, chunk_records=2)
+    assert give_up(processor, hands(chunks)[1], "it is unreadable", pause=never).results == []
+    assert uploads.ledger(upload) == []
+    assert uploads.lanes(upload) == [(0, 0, 1)]
+
+
+def test_a_postgres_that_restarts_in_the_middle_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    with servers.postgres_server(tmp_path) as server, server.fresh_database() as url, uploads_in(url) as uploads:
+        engine = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE)
+        patience = Patience(make_engine(url, service="patience", pool_size=1), 5.0)
+        processor = Processor(engine, patience=patience, worker="host/1")
+        uploads.execute(
+            "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$"
+        )
+        uploads.execute("CREATE TRIGGER linger AFTER INSERT ON processed_chunks EXECUTE FUNCTION linger()")
+        upload = noted(uploads, lanes=2)
+        chunks = chunks_of(members(600), upload, lanes=2, chunk_records=100)
+        ends = [server.kill, server.stop, lambda: None]
+        for number, end in enumerate(ends):
+            fault = threading.Timer(0.15, end)
+            waits = Waits(partial(_come_back, server, fault))
+            fault.start()
+            settle(processor, hands(chunks[number * 3 : number * 3 + 3]), MEMBERS, pause=waits)
+            assert bool(waits.reasons) == (number < 2)
+        assert sorted(uploads.loaded(upload)) == list(range(2, 602))
+        assert len(uploads.ledger(upload)) == len(chunks)
+        assert sum(row.succeeded_records for row in uploads.ledger(upload)) == 600
+        engine.dispose()
+
+
+def _come_back(server: servers.Postgres, fault: threading.Thread) -> None:
+    fault.join()
+    server.start()
