@@ -1,7 +1,7 @@
 """A processor that stops in the middle of its transaction, as a process that is frozen does; run it as a program.
 
 Arguments: the database's address, an upload, how many good records its one chunk has, and where to stop: in `copy`,
-with rows half sent, or at the `ledger`, with rows and rejections written. Woken again it goes on, and tells its results.
+with rows half sent, or at the `ledger`, with all rows written. Woken again it goes on, and tells its results.
 """
 
 import os
