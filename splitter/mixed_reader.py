@@ -50,7 +50,7 @@ def read_mixed(source: Lookahead, first_row: int, size: int, header: Header, lim
             runs.append(_Run(line, doubtful, careful.row))
             careful.row += doubtful - line
             careful.at = base + int(lines.ends[doubtful - 1]) + 1
-        if doubtful == lines.starts.size or not careful.step():
+        if doubtful == lines.starts.size or not careful.step(stop):
             break
         line = _line_at(careful, lines, base)
     if not lines.starts.size:  # one line longer than the stretch, or the file's last, or lone CRs between records

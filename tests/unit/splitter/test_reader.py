@@ -84,6 +84,21 @@ def test_one_bad_line_keeps_no_other_from_the_fast_reader(monkeypatch: pytest.Mo
     assert len(careful) <= 12
 
 
+def test_blank_lines_are_passed_over_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    careful: list[int] = []
+    step = CarefulReader.step
+
+    def counted(self: CarefulReader, stop: int | None = None) -> bool:
+        careful.append(self.row)
+        return step(self, stop)
+
+    monkeypatch.setattr(CarefulReader, "step", counted)
+    for line_end in (b"\n", b"\r\n", b"\r"):
+        careful.clear()
+        assert read(HEADER + line_end * 10_000 + b"1,2,3\n") == ([(10_002, ["1", "2", "3"])], [])
+        assert len(careful) <= 3
+
+
 def test_what_a_reading_tells_beside_its_batches() -> None:
     data = b"\xef\xbb\xbf" + HEADER.replace(b"note", b" Remark ,extra") + b"1,2,3,4\n" * 100
     reading = open_reading(io.BytesIO(data), THING, ROOMY, block_bytes=80)
