@@ -6,6 +6,7 @@ Modules here import nothing heavy at their top, so that `rowstream --help` answe
 
 import inspect
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from rowstream.cli import demo, doctor, records, system, uploads
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import WrongUsage
 from rowstream.cli.output import answer, note
+from rowstream.cli.proxies import without_proxy_here
 from rowstream.errors import RowstreamError
 from rowstream.stack.state_dir import full_disk
 
@@ -71,6 +73,7 @@ def rowstream(
 
 def main() -> None:
     """Run the command; exits with 0, with 1 when what was asked for failed, with 2 on wrong usage or no system."""
+    os.environ.update(without_proxy_here(os.environ))
     try:
         app()
     except (NoSystem, WrongUsage) as error:

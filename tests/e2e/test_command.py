@@ -247,6 +247,11 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert re.fullmatch(rf"rowstream: {said}\n", result.err)
 
 
+def test_a_proxy_is_not_asked_for_what_is_here(place: Place) -> None:
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
+    assert run("status", ROWSTREAM_STATE_DIR=str(place.folder), **proxy).code == 0
+
+
 def test_a_wrong_key_and_no_system_are_said(place: Place, tmp_path: Path) -> None:
     wrong = run("status", ROWSTREAM_URL=place.addresses.gateway, ROWSTREAM_API_KEY="rs_wrong")
     assert wrong.code == 1
