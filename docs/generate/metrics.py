@@ -26,8 +26,9 @@ def page() -> str:
     return document(
         "Metrics",
         "rowstream/runtime/metrics.py",
-        "Each process answers `GET /metrics` in Prometheus' text format; `rowstream up --json` lists the addresses. "
-        "Labels stay bounded: a service, a record type, an error code; never an upload, an organization or a record.",
+        "Each process answers `GET /metrics` in Prometheus' text format; `rowstream up --json` lists the addresses. A "
+        "metric without labels is in the answer of every process, and is 0 where it is not measured. Labels stay "
+        "bounded: a service, a record type, an error code; never an upload, an organization or a record.",
         table(["metric", "type", "labels", "measured by", "meaning"], _rows()),
         "A histogram's buckets, in seconds:",
         bullets(_buckets()),
