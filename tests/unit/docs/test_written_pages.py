@@ -1,8 +1,11 @@
 """What the pages written by hand name is there: verbs, options, settings, metrics, error codes."""
 
+import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO, StringIO
 from typing import Any
 
 import pytest
@@ -10,6 +13,8 @@ import typer
 
 from docs.generate.pages import ROOT
 from rowstream.cli.main import app
+from rowstream.records import registry
+from rowstream.records.sample import write_sample
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
@@ -65,3 +70,11 @@ def test_verbs_of_make_are_known(page: str) -> None:
 def test_settings_metrics_and_codes_are_in_the_reference(page: str) -> None:
     reference = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs/reference").glob("*.md")))
     assert not [name for name in NAMES.findall(PAGES[page]) if f"`{name}`" not in reference]
+
+
+def test_the_readme_shows_the_faults_that_the_demo_plants() -> None:
+    truth = StringIO()
+    write_sample(registry.find("member_certification"), 20_000, output=BytesIO(), truth=truth)
+    planted = Counter(json.loads(line)["error_code"] for line in truth.getvalue().splitlines())
+    shown = re.findall(r"^ +([A-Z]+_\d{3}) +(\d+)  row", PAGES["README.md"], flags=re.MULTILINE)
+    assert {code: int(count) for code, count in shown} == planted
