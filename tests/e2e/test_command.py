@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -43,11 +44,12 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("command") / "state"
-    with in_background(Options(state_dir=folder, port=0, processors=1)) as addresses:
-        yield Place(folder, addresses)
-        assert check(addresses.database) == []
+def place() -> Iterator[Place]:
+    with TemporaryDirectory(prefix="rowstream-test-") as folder:
+        state = Path(folder) / "state"
+        with in_background(Options(state_dir=state, port=0, processors=1)) as addresses:
+            yield Place(state, addresses)
+            assert check(addresses.database) == []
 
 
 def sample(folder: Path, seed: int, **shares: float) -> Path:
