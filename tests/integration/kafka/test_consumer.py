@@ -142,6 +142,30 @@ def test_a_rebalance_during_long_work_loses_no_message(broker: str) -> None:
         assert offsets(taken) == {(partition, number) for partition in range(4) for number in range(5)}
 
 
+def test_what_comes_while_nothing_is_wanted_is_kept_for_the_next_poll(broker: str) -> None:
+    topic = new_topic(broker, partitions=1)
+    send(broker, topic, *(b"%d" % number for number in range(5)))
+    with member(broker, topic) as consumer:
+        taken = take(consumer, 1, at_most=1)
+        consumer._paused = True  # as after a rebalance: what was handed over is not paused yet
+        deadline = time.monotonic() + 10
+        while len(consumer._early) < 2 and time.monotonic() < deadline:
+            consumer.keep_alive(0.2)
+        assert values(consumer._early) == [b"1", b"2"]
+        taken += consumer.poll(at_most=1, timeout=0.2)
+        assert values(taken) == [b"0", b"1"]
+        assert values([*taken, *take(consumer, 3)]) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_an_offset_may_be_lower_than_the_last_since_a_log_can_begin_anew() -> None:
+    consumer = Consumer(quick("127.0.0.1:1"), group="g", topics=["t"])
+    consumer._ours = {("t", 0)}
+    for offset in (7, 2):
+        consumer.settle([Received("t", 0, offset, None, b"", {}), Received("t", 1, 9, None, b"", {})])
+    assert consumer._settled == {("t", 0): 3}
+    consumer._ours = set()
+
+
 def test_a_broker_that_lost_its_log_is_read_from_its_new_beginning(own_broker: servers.Server) -> None:
     address = own_broker.address
     topic = "rowstream.uploads.v1"
