@@ -1,9 +1,10 @@
 """What became of an upload, for people: a headline, and a table of its records' outcomes."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rowstream.cli.words import count, counted, moment, rate, size, span
+from rowstream.cli.words import age, count, counted, moment, rate, size, span
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,23 +67,21 @@ def details(upload: "Upload") -> list[tuple[str, str]]:
     ]
 
 
-def listing(uploads: Sequence["Upload"]) -> "Table":
-    """Uploads, one a line."""
+def listing(uploads: Sequence["Upload"], now: datetime) -> "Table":
+    """Uploads, one a line, as old as they are `now`."""
     from rich.table import Table  # noqa: PLC0415 - only where somebody looks
     from rich.text import Text  # noqa: PLC0415 - the same
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("id", no_wrap=True)
-    table.add_column("status")
-    for name in ("records", "loaded", "rejected"):
-        table.add_column(name, justify="right")
-    for name in ("created", "record type", "file"):
-        table.add_column(name, overflow="fold")
+    table.add_column("status", no_wrap=True)
+    for name in ("records", "loaded", "rejected", "age"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
     for one in uploads:
         total = one["total_records"] if one["total_records"] is not None else one["records_split"]
         numbers = [count(number) for number in (total, one["succeeded_records"], one["failed_records"])]
-        words = [moment(one["created_at"]), one["record_type"], one["filename"]]
-        table.add_row(str(one["id"]), one["status"], *numbers, *map(Text, words))
+        table.add_row(one["id"], one["status"], *numbers, age(one["created_at"], now), Text(one["filename"]))
     return table
 
 

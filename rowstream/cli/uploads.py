@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -132,7 +133,7 @@ def _list(page: Mapping[str, Any], *, json: bool) -> None:
     if json:
         answer_json(page)
     elif page["items"]:
-        answer_rich(summary.listing(page["items"]))
+        answer_rich(summary.listing(page["items"], datetime.now(UTC)))
     else:
         answer("no uploads yet; `rowstream upload FILE --record-type TYPE` makes one")
 

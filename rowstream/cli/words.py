@@ -5,7 +5,7 @@ from typing import Any
 
 _THOUSAND = 1000.0
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
-_MINUTE, _HOUR = 60, 3600
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
 def count(number: int) -> str:
@@ -53,3 +53,12 @@ def rate(number: int, seconds: float) -> str:
 def moment(text: Any) -> str:
     """A time of the API in this machine's zone: `2026-02-03 14:05:06`; nothing for None."""
     return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}" if text else ""
+
+
+def age(text: str, now: datetime) -> str:
+    """How long ago a time of the API is, roughly: `12 s`, `5 min`, `3 h`, `8 d`."""
+    seconds = max((now - datetime.fromisoformat(text)).total_seconds(), 0)
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= unit:
+            return f"{int(seconds // unit)} {name}"
+    return f"{int(seconds)} s"

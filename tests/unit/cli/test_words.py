@@ -1,4 +1,5 @@
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -61,3 +62,20 @@ def test_moments_are_told_in_this_machines_zone(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.undo()
         time.tzset()
     assert words.moment(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-1, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3_599, "59 min"),
+        (3_600, "1 h"),
+        (86_399, "23 h"),
+        (86_400 * 8, "8 d"),
+    ],
+)
+def test_ages(seconds: float, said: str) -> None:
+    created = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+    assert words.age("2026-02-03T04:05:06Z", created + timedelta(seconds=seconds)) == said
