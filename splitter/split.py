@@ -58,7 +58,7 @@ def split(lease: Lease, tools: Tools) -> None:
     record_type = registry.find(job.record_type)
     plan = Plan.read(job.plan) if job.plan else None
     limits = Limits(**plan.limits) if plan else limits_of(tools.settings)
-    stream = tools.store.open(job.bucket, job.key, etag=job.etag)
+    stream = tools.store.open(job.bucket, job.key, etag=job.etag, size=job.size_bytes)
     try:
         reading = open_reading(stream, record_type, limits, tools.settings.block_bytes)
         plan = plan or _pin(lease, reading, record_type, limits, tools)

@@ -18,7 +18,8 @@ log = get_logger(__name__)
 
 _READ_TRIES = 5
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
-_CHANGED = {"412", "PreconditionFailed"}
+# Some stores ignore If-Match: an object that has no such part as is asked for was replaced as well.
+_CHANGED = {"412", "PreconditionFailed", "416", "InvalidRange"}
 
 
 class S3Store:
@@ -54,13 +55,13 @@ class S3Store:
         with _named_errors(bucket, key):
             return _info(self._client.head_object(Bucket=bucket, Key=key))
 
-    def open(self, bucket: str, key: str, *, etag: str) -> "ObjectStream":
-        """Stream the object, if it is still the one with this entity tag.
+    def open(self, bucket: str, key: str, *, etag: str, size: int) -> "ObjectStream":
+        """Stream the object, if it is still the one with this entity tag, which has `size` bytes.
 
         Raises:
             ObjectMissing, ObjectChanged, StoreUnavailable: as the names say.
         """
-        return ObjectStream(self._client, bucket, key, etag)
+        return ObjectStream(self._client, bucket, key, ObjectInfo(etag, size))
 
     def put(self, bucket: str, key: str, body: BinaryIO) -> ObjectInfo:
         """Store a file, in parts when it is large."""
@@ -113,11 +114,11 @@ class ObjectStream:
     `read(n)` returns at most n bytes and b"" only at the object's end, never at a cut connection's.
     """
 
-    def __init__(self, client: Any, bucket: str, key: str, etag: str) -> None:
-        self._client, self._bucket, self._key, self._etag = client, bucket, key, etag
+    def __init__(self, client: Any, bucket: str, key: str, info: ObjectInfo) -> None:
+        self._client, self._bucket, self._key, self._info = client, bucket, key, info
         self._position = 0
         self._body: Any = None
-        self.info = self._open()
+        self._open()
 
     def read(self, size: int) -> bytes:
         """The next bytes, at most `size`.
@@ -147,7 +148,7 @@ class ObjectStream:
             self._body.close()
 
     def _read_once(self, size: int) -> bytes:
-        if self._position >= self.info.size:
+        if self._position >= self._info.size:
             return b""
         if self._body is None:
             self._open()
@@ -161,15 +162,19 @@ class ObjectStream:
         log.warning("reading an object was interrupted", position=self._position)
         self._body = None
 
-    def _open(self) -> ObjectInfo:
+    def _open(self) -> None:
         ranged = {"Range": f"bytes={self._position}-"} if self._position else {}
+        etag = self._info.etag
         with _named_errors(self._bucket, self._key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._key, IfMatch=f'"{self._etag}"', **ranged)
-        # Some stores ignore If-Match, so the answer's own tag decides.
-        if answer["ETag"].strip('"') != self._etag:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key, IfMatch=f'"{etag}"', **ranged)
+        # Some stores ignore If-Match, so the answer's own tag decides. A connection that is cut within the headers
+        # gives an answer all the same, with the last of them cut and those behind it missing.
+        found = answer.get("ETag", "").strip('"')
+        if found != etag and not etag.startswith(found):
             raise ObjectChanged(f"s3://{self._bucket}/{self._key} was replaced after it was confirmed")
+        if found != etag or answer.get("ContentLength") != self._info.size - self._position:
+            raise StoreUnavailable(f"the answer for s3://{self._bucket}/{self._key} was cut")
         self._body = answer["Body"]
-        return _info(answer) if not self._position else self.info
 
 
 def _info(answer: dict[str, Any]) -> ObjectInfo:
@@ -188,5 +193,5 @@ def _named_errors(bucket: str, key: str) -> Iterator[None]:
         if code in _CHANGED:
             raise ObjectChanged(f"{where} was replaced after it was confirmed") from error
         raise StoreUnavailable(f"the object store refused {where}: {code}") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:  # an answer that was cut may not even be readable
         raise StoreUnavailable(f"the object store does not answer for {where}: {type(error).__name__}") from error
