@@ -1,0 +1,23 @@
+"""Uploads in this test's own database."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from rowstream.database.connection import SPLITTER_ROLE, make_engine
+from tests.uploads import Uploads, uploads_in
+
+
+@pytest.fixture
+def uploads(database_url: str) -> Iterator[Uploads]:
+    with uploads_in(database_url) as uploads:
+        yield uploads
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """As the splitter's role."""
+    engine = make_engine(database_url, role=SPLITTER_ROLE, service="splitter", pool_size=8)
+    yield engine
+    engine.dispose()
