@@ -92,7 +92,8 @@ _SPLIT = text("""
 """)
 _FAIL = text("""
     UPDATE upload_splits
-    SET failure_code = :code, failure_message = :message, holder = NULL, closed_at = clock_timestamp()
+    SET failure_code = :code, failure_message = :message, records_split = :records, bytes_read = :bytes,
+        holder = NULL, closed_at = clock_timestamp()
     WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
 """)
 _CLOSE = text("""
@@ -195,7 +196,8 @@ class Lease:
         )
         with self._lock, self._engine.begin() as connection:
             self._over = True
-            self._write(connection, _FAIL, code=code, message=message)
+            facts = {"records": self.records_split, "bytes": self.bytes_read}
+            self._write(connection, _FAIL, code=code, message=message, **facts)
             self._announce(connection, "upload_failed", failed)
 
     def close(self) -> None:

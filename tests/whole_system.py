@@ -74,13 +74,14 @@ def running(state_dir: Path, *, processors: int = 2, settings: Mapping[str, str]
 
 
 def _name(process: psutil.Process) -> str:
-    words = process.cmdline()
-    if "-m" in words:
-        module = words[words.index("-m") + 1]
-        if module == "record_processor":
-            return f"record_processor ({process.environ().get('ROWSTREAM_HTTP__PORT', '')})"
-        return module
-    return "tansu" if process.name().startswith("tansu") else process.name()
+    try:
+        words = process.cmdline()
+        if "-m" in words:
+            module = words[words.index("-m") + 1]
+            return f"{module} :{process.environ()['ROWSTREAM_HTTP__PORT']}" if module == "record_processor" else module
+        return "tansu" if process.name().startswith("tansu") else process.name()
+    except (psutil.Error, KeyError):  # it ended, or has just begun
+        return ""
 
 
 def _cost(process: psutil.Process) -> Cost:

@@ -7,6 +7,7 @@ call `keep_alive` at least every few seconds: it fetches nothing but keeps the m
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -15,6 +16,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from rowstream.errors import Fatal
+from rowstream.kafka.watch import Place, View, Watch
 from rowstream.messages.envelope import headers_as_text
 from rowstream.runtime.logging import client_logger, get_logger
 from rowstream.runtime.metrics import CONSUMER_LAG, MESSAGES_CONSUMED
@@ -24,12 +26,16 @@ log = get_logger(__name__)
 
 _FETCH_KBYTES = 32_768
 _LEAVE_SECONDS = 5.0
-Place = tuple[str, int]
+_ASK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message and where it stood."""
+    """One message and where it stood.
+
+    `assignment` counts the times that the consumer was given its part: where a log was lost in between, the same offset
+    names another message.
+    """
 
     topic: str
     partition: int
@@ -37,6 +43,7 @@ class Received:
     key: bytes | None
     value: bytes
     headers: dict[str, str]
+    assignment: int = 0
 
 
 class Consumer:
@@ -53,13 +60,15 @@ class Consumer:
     ) -> None:
         """`on_assigned` is called when the group has given this member its part, `on_revoked` when it is taken."""
         self._ours: set[Place] = set()
+        self._assignment = 0
         self._settled: dict[Place, int] = {}
         self._early: list[Received] = []  # came while nothing was wanted
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._paused = False
         self._topics = tuple(topics)
-        self._consumer = confluent_kafka.Consumer(consumer_config(settings, group))
-        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._config = consumer_config(settings, group)
+        self._consumer = self._joined()
+        self._watch = Watch(clock=time.monotonic)
 
     def poll(self, *, at_most: int, timeout: float) -> list[Received]:
         """Up to `at_most` messages; waits up to `timeout` seconds for the first.
@@ -77,6 +86,8 @@ class Consumer:
         if received and at_most > len(received):
             # Asking for many at once would wait for them all; these are what has arrived already.
             received += self._fetched(at_most - len(received), 0)
+        if self._watch.wants_a_look(received=bool(received)) and self._watch.is_stuck(self._view()):
+            self._make_anew()
         received = [message for message in received if _place(message) in self._ours]
         for message in received:
             MESSAGES_CONSUMED.labels(message.topic).inc()
@@ -85,12 +96,12 @@ class Consumer:
     def settle(self, messages: Iterable[Received]) -> None:
         """These, and all before them in their partitions, are done.
 
-        What is another member's by now is that member's to acknowledge. An offset may be lower than the last: a broker
-        that lost its log begins anew.
+        What was received under an earlier assignment is not acknowledged any more: it may be another member's by now,
+        or its offset mean another message, where the broker lost its log.
         """
         reached: dict[Place, int] = {}
         for message in messages:
-            if _place(message) in self._ours:
+            if _place(message) in self._ours and message.assignment == self._assignment:
                 reached[_place(message)] = max(reached.get(_place(message), 0), message.offset + 1)
         self._settled.update(reached)
 
@@ -143,13 +154,39 @@ class Consumer:
         self.commit(wait=True)
         self._consumer.close()
 
+    def _joined(self) -> confluent_kafka.Consumer:
+        consumer = confluent_kafka.Consumer(self._config)
+        consumer.subscribe(list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        return consumer
+
+    def _view(self) -> View:
+        """Of each partition: where this member stands and where the log ends, as of now."""
+        view: dict[Place, tuple[int, int]] = {}
+        for part in self._consumer.assignment():
+            try:
+                _, end = self._consumer.get_watermark_offsets(part, _ASK_SECONDS)
+                committed = self._consumer.committed([part], _ASK_SECONDS)[0].offset
+            except KafkaException:
+                continue
+            position = self._consumer.position([part])[0].offset
+            view[part.topic, part.partition] = (position if position >= 0 else max(committed, 0), end)
+        return view
+
+    def _make_anew(self) -> None:
+        log.warning("the client does not fetch what is there; making it anew")
+        threading.Thread(target=self._consumer.close, name="leave", daemon=True).start()
+        self._forget([TopicPartition(topic, partition) for topic, partition in self._ours])
+        self._paused = False
+        self._consumer = self._joined()
+
     def _fetched(self, at_most: int, timeout: float) -> list[Received]:
         messages = self._consumer.consume(at_most, timeout)
-        return [received for message in messages if (received := _received(message))]
+        return [received for message in messages if (received := _received(message, self._assignment))]
 
     def _assigned(self, _: object, parts: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{part.topic}/{part.partition}" for part in parts])
         self._ours.update((part.topic, part.partition) for part in parts)
+        self._assignment += 1
         self._paused = False
         self._on_assigned()
 
@@ -196,12 +233,12 @@ def _place(message: Received) -> Place:
     return message.topic, message.partition
 
 
-def _received(message: confluent_kafka.Message) -> Received | None:
+def _received(message: confluent_kafka.Message, assignment: int) -> Received | None:
     error = message.error()
     if error is None:
         topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
         headers = headers_as_text(cast("list[tuple[str, bytes | None]]", message.headers() or []))
-        return Received(topic, partition, offset, message.key(), message.value() or b"", headers)
+        return Received(topic, partition, offset, message.key(), message.value() or b"", headers, assignment)
     if error.fatal() or error.code() in (KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED):  # noqa: SLF001 - so named in the client's public API
         raise Fatal(f"the Kafka client cannot go on: {error.str()}")
     log.warning("broker trouble", reason=error.str())

@@ -4,6 +4,7 @@ An idempotent producer cannot outlive a broker that lost its state: its sequence
 reader of ours tolerates a message twice, a failed delivery makes a new producer for whatever is sent next.
 """
 
+import time
 from collections.abc import Callable, Mapping
 
 import confluent_kafka
@@ -73,7 +74,9 @@ class Producer:
             try:
                 self._producer.produce(topic, value, key=key, headers=pairs, partition=partition, on_delivery=report)
             except BufferError:
-                self._producer.poll(0.05)
+                self._serve(0.05)
+                if self._failed:
+                    self._make_anew()
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
                     raise Poison(f"a message of {len(value)} bytes is larger than the limit") from error
@@ -81,15 +84,18 @@ class Producer:
                 raise Retryable(f"the message was not taken: {error.args[0].str()}") from error
             else:
                 break
-        self._producer.poll(0)
+        self._serve(0)
 
     def poll(self, timeout: float = 0.0) -> None:
         """Let delivery reports come in, for up to `timeout` seconds."""
-        self._producer.poll(timeout)
+        self._serve(timeout)
 
     def flush(self, timeout: float) -> int:
         """Wait up to `timeout` seconds for all reports; returns how many are still open."""
-        return int(self._producer.flush(timeout))
+        deadline = time.monotonic() + timeout
+        while len(self._producer) and (left := deadline - time.monotonic()) > 0:
+            self._serve(min(left, 0.1))
+        return len(self._producer)
 
     def partitions_of(self, topic: str, timeout: float = 5.0) -> int:
         """How many partitions the topic has.
@@ -106,10 +112,19 @@ class Producer:
             raise Retryable(f"the broker has no topic {topic}; `rowstream topics` makes it")
         return len(found.partitions)
 
+    def _serve(self, timeout: float) -> None:
+        """Let reports come in; what is fatal for the client is raised here, and only means that it is made anew."""
+        try:
+            self._producer.poll(timeout)
+        except Exception as error:  # noqa: BLE001 - the client declares no common type
+            # A KafkaException from `poll`, a bare KafkaError from other calls: whatever it is, a new client has it not.
+            self._failed = True
+            log.warning("the producer has failed", reason=str(error))
+
     def _make_anew(self) -> None:
         """A new client; what the old one has not delivered yet is reported as failed, so that nothing is left open."""
         log.warning("making the producer anew after a failed delivery")
         self._producer.purge()
-        self._producer.flush(_REPORT_SECONDS)
+        self.flush(_REPORT_SECONDS)
         self._producer = confluent_kafka.Producer(self._config)
         self._failed = False

@@ -49,10 +49,10 @@ def hand_in(api: httpx.Client, body: bytes | Path) -> str:
     size = body.stat().st_size if isinstance(body, Path) else len(body)
     asked = {"record_type": RECORD_TYPE, "filename": "bench.csv", "size_bytes": size}
     place = api.post("/api/v1/batch_uploads/presigned_url", json=asked).raise_for_status().json()
-    content = body.open("rb") if isinstance(body, Path) else body
-    httpx.request(
-        place["method"], place["url"], content=content, headers={"Content-Length": str(size)}, timeout=300
-    ).raise_for_status()
+    with body.open("rb") if isinstance(body, Path) else io.BytesIO(body) as content:
+        httpx.request(
+            place["method"], place["url"], content=content, headers={"Content-Length": str(size)}, timeout=300
+        ).raise_for_status()
     upload_id: str = place["upload_id"]
     api.post("/api/v1/batch_uploads", json={"upload_id": upload_id}).raise_for_status()
     return upload_id
