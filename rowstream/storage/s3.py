@@ -146,6 +146,7 @@ class ObjectStream:
         """Let go of the connection."""
         if self._body is not None:
             self._body.close()
+            self._body = None
 
     def _read_once(self, size: int) -> bytes:
         if self._position >= self._info.size:
@@ -160,7 +161,7 @@ class ObjectStream:
 
     def _interrupted(self, _: object) -> None:
         log.warning("reading an object was interrupted", position=self._position)
-        self._body = None
+        self.close()
 
     def _open(self) -> None:
         ranged = {"Range": f"bytes={self._position}-"} if self._position else {}
@@ -170,11 +171,13 @@ class ObjectStream:
         # Some stores ignore If-Match, so the answer's own tag decides. A connection that is cut within the headers
         # gives an answer all the same, with the last of them cut and those behind it missing.
         found = answer.get("ETag", "").strip('"')
-        if found != etag and not etag.startswith(found):
+        if found == etag and answer.get("ContentLength") == self._info.size - self._position:
+            self._body = answer["Body"]
+            return
+        answer["Body"].close()
+        if not etag.startswith(found):
             raise ObjectChanged(f"s3://{self._bucket}/{self._key} was replaced after it was confirmed")
-        if found != etag or answer.get("ContentLength") != self._info.size - self._position:
-            raise StoreUnavailable(f"the answer for s3://{self._bucket}/{self._key} was cut")
-        self._body = answer["Body"]
+        raise StoreUnavailable(f"the answer for s3://{self._bucket}/{self._key} was cut")
 
 
 def _info(answer: dict[str, Any]) -> ObjectInfo:
