@@ -588,6 +588,7 @@ def test_what_is_sent_is_stored_where_the_upload_says(
         row = connection.execute("SELECT s3_bucket, s3_key FROM batch_uploads WHERE id = %s", (upload_id,)).fetchone()
     assert row
     store = servers.store_of(object_store)
-    stream = store.open(*row, etag=store.look(*row).etag)
+    info = store.look(*row)
+    stream = store.open(*row, etag=info.etag, size=info.size)
     assert stream.read(100) == b"hello"
     stream.close()

@@ -94,8 +94,10 @@ def test_a_rebalance_takes_with_it_what_is_settled_and_gives_nothing_twice(broke
         assert values(mine) == values(other) == [b"new"]
         assert {message.partition for message in (*mine, *other)} == {0, 1}
 
-        # What is another's by now is not this one's to acknowledge, however late it is done.
+        # What was received before is not this one's to acknowledge any more, however late it is done.
         first.settle(taken)
+        assert not first._settled
+        first.settle(mine)
         assert {partition for _, partition in first._settled} == {mine[0].partition}
 
 
@@ -243,10 +245,10 @@ class _Failed:
 
 def test_trouble_that_passes_is_waited_out_and_what_does_not_is_fatal() -> None:
     passing: Any = _Failed(KafkaError(KafkaError._ALL_BROKERS_DOWN, "all down"))
-    assert _received(passing) is None
+    assert _received(passing, 1) is None
     for code in (KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED):
         with pytest.raises(Fatal, match="cannot go on"):
-            _received(_Failed(KafkaError(code, "no")))  # type: ignore[arg-type]
+            _received(_Failed(KafkaError(code, "no")), 1)  # type: ignore[arg-type]
 
 
 def test_the_newer_group_protocol_leaves_sessions_to_the_broker() -> None:
