@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import confluent_kafka
@@ -144,6 +145,11 @@ class Process:
         assert self.running
         self.running.send_signal(number)
 
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=2).text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
     def kill(self) -> None:
         """End it at once."""
         self.signal(signal.SIGKILL)
@@ -168,7 +174,14 @@ class Process:
 
 @contextmanager
 def process_of(
-    name: str, folder: Path, *, database: str, broker: str, storage: StorageSettings, start: bool = True, **facts: str
+    name: str,
+    folder: Path,
+    *,
+    database: str,
+    broker: str,
+    storage: StorageSettings,
+    start: bool = True,
+    facts: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Process]:
     """A service in a folder of its own; `facts` are settings, such as SPLITTER__SLOTS."""
     port = free_port()

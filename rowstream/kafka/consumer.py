@@ -25,7 +25,8 @@ from rowstream.runtime.settings import KafkaSettings
 log = get_logger(__name__)
 
 _FETCH_KBYTES = 32_768
-_LEAVE_SECONDS = 5.0
+_LEAVE_SECONDS = 8.0
+_JOIN_SECONDS = 5.0
 _ASK_SECONDS = 2.0
 
 
@@ -61,6 +62,7 @@ class Consumer:
         """`on_assigned` is called when the group has given this member its part, `on_revoked` when it is taken."""
         self._ours: set[Place] = set()
         self._assignment = 0
+        self._is_member = False  # between a revocation and the next assignment it is not, either
         self._settled: dict[Place, int] = {}
         self._early: list[Received] = []  # came while nothing was wanted
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
@@ -152,6 +154,10 @@ class Consumer:
 
     def _leave(self) -> None:
         self.commit(wait=True)
+        # The embedded broker never lets anybody into a group again that a member left while it was joining.
+        deadline = time.monotonic() + _JOIN_SECONDS
+        while not self._is_member and time.monotonic() < deadline:
+            self._consumer.consume(1, 0.1)
         self._consumer.close()
 
     def _joined(self) -> confluent_kafka.Consumer:
@@ -187,6 +193,7 @@ class Consumer:
         log.info("partitions assigned", partitions=[f"{part.topic}/{part.partition}" for part in parts])
         self._ours.update((part.topic, part.partition) for part in parts)
         self._assignment += 1
+        self._is_member = True
         self._paused = False
         self._on_assigned()
 
@@ -200,6 +207,7 @@ class Consumer:
     def _forget(self, parts: list[TopicPartition]) -> None:
         gone = {(part.topic, part.partition) for part in parts}
         self._ours -= gone
+        self._is_member = bool(self._ours)
         self._settled = {place: offset for place, offset in self._settled.items() if place not in gone}
         self._early = [message for message in self._early if _place(message) not in gone]
         self._on_revoked()

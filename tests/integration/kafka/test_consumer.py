@@ -213,6 +213,19 @@ def test_leaving_does_not_wait_for_a_broker_that_is_gone(
             assert not thread.is_alive()
 
 
+def test_one_that_leaves_while_it_joins_keeps_nobody_out(broker: str) -> None:
+    topic = new_topic(broker, partitions=1)
+    send(broker, topic, b"1")
+    with member(broker, topic) as first:
+        take(first, 1)
+    with member(broker, topic) as hasty:
+        for _ in range(5):
+            assert not hasty.poll(at_most=1, timeout=0.1)
+        assert not hasty._is_member
+    with member(broker, topic) as last:
+        assert values(take(last, 1, seconds=15)) == [b"1"]
+
+
 def test_the_lag_is_what_was_not_taken_yet(broker: str) -> None:
     topic = new_topic(broker, partitions=1)
     send(broker, topic, *(b"x" for _ in range(10)))
