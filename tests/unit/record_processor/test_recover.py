@@ -1,0 +1,83 @@
+"""What each kind of error asks for."""
+
+import polars as pl
+import psycopg
+import pytest
+import sqlalchemy.exc
+from psycopg import errors
+
+from record_processor.recover import Reaction, _reason, reaction_to
+from rowstream.errors import Poison
+
+WAIT, AGAIN, DIVIDE = Reaction.WAIT, Reaction.AGAIN, Reaction.DIVIDE
+
+
+def wrapped(error: Exception) -> Exception:
+    """As SQLAlchemy gives it."""
+    return sqlalchemy.exc.DBAPIError("SELECT 1", {}, error)
+
+
+CASES: list[tuple[BaseException, Reaction]] = [
+    (psycopg.OperationalError("connection refused"), WAIT),
+    (psycopg.InterfaceError("the connection is closed"), WAIT),
+    (errors.AdminShutdown(), WAIT),
+    (errors.CrashShutdown(), WAIT),
+    (errors.CannotConnectNow(), WAIT),
+    (errors.QueryCanceled(), WAIT),
+    (errors.ConnectionFailure(), WAIT),
+    (errors.TooManyConnections(), WAIT),
+    (errors.DiskFull(), WAIT),
+    (errors.OutOfMemory(), WAIT),
+    (errors.IoError(), WAIT),
+    (errors.InvalidPassword(), WAIT),
+    (errors.InvalidCatalogName(), WAIT),
+    (errors.ReadOnlySqlTransaction(), WAIT),
+    (errors.IdleInTransactionSessionTimeout(), WAIT),
+    (errors.UndefinedTable(), WAIT),
+    (errors.UndefinedColumn(), WAIT),
+    (errors.InsufficientPrivilege(), WAIT),
+    (sqlalchemy.exc.TimeoutError("no connection of the pool is free"), WAIT),
+    (sqlalchemy.exc.PendingRollbackError("the connection was lost"), WAIT),
+    (errors.DeadlockDetected(), AGAIN),
+    (errors.SerializationFailure(), AGAIN),
+    (errors.LockNotAvailable(), AGAIN),
+    (errors.CheckViolation(), DIVIDE),
+    (errors.NotNullViolation(), DIVIDE),
+    (errors.UniqueViolation(), DIVIDE),
+    (errors.InvalidTextRepresentation(), DIVIDE),
+    (errors.NumericValueOutOfRange(), DIVIDE),
+    (errors.CharacterNotInRepertoire(), DIVIDE),
+    (errors.RaiseException(), DIVIDE),
+    (errors.SyntaxError(), DIVIDE),
+    (ValueError("x"), DIVIDE),
+    (KeyError("x"), DIVIDE),
+    (MemoryError(), DIVIDE),
+    (Poison("x"), DIVIDE),
+    (pl.exceptions.PanicException("x"), DIVIDE),
+    (pl.exceptions.ComputeError("x"), DIVIDE),
+]
+
+
+@pytest.mark.parametrize(("error", "reaction"), CASES, ids=[type(error).__qualname__ for error, _ in CASES])
+def test_an_error_has_one_reaction_however_it_comes(error: BaseException, reaction: Reaction) -> None:
+    assert reaction_to(error) is reaction
+    if isinstance(error, psycopg.Error):
+        assert reaction_to(wrapped(error)) is reaction
+
+
+def test_a_connection_that_was_lost_is_waited_for_whatever_the_error() -> None:
+    error = sqlalchemy.exc.InternalError("SELECT 1", {}, psycopg.InternalError("?"), connection_invalidated=True)
+    assert reaction_to(error) is WAIT
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (errors.CheckViolation("Failing row contains (Anna)"), "CheckViolation (23514)"),
+        (wrapped(errors.DeadlockDetected("while Anna")), "DeadlockDetected (40P01)"),
+        (psycopg.OperationalError("connection refused\nAnna"), "OperationalError: connection refused"),
+        (ValueError("Anna"), "ValueError"),
+    ],
+)
+def test_a_reason_says_the_kind_and_no_cell(error: Exception, reason: str) -> None:
+    assert _reason(error) == reason
