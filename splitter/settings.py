@@ -15,7 +15,7 @@ class SplitterSlice(BaseModel):
     heartbeat_seconds: float = Field(1.0, gt=0.1, description="Seconds between two heartbeats of a lease")
     poll_seconds: float = Field(2.0, gt=0, description="Seconds between two looks for uploads nobody holds")
     stall_seconds: float = Field(20.0, gt=1, description="Seconds after which a lane that stands still is sent again")
-    window_chunks: int = Field(256, ge=1, description="Chunks of one upload sent and not yet in the ledger")
+    window_chunks: int = Field(192, ge=1, description="Chunks of one upload sent and not yet in the ledger")
     window_bytes: int = Field(
         48_000_000, ge=1_000_000, description="Bytes of one upload sent and not yet in the ledger"
     )

@@ -6,6 +6,7 @@ before partitions go to another member and on `close`, so a rebalance repeats as
 call `keep_alive` at least every few seconds: it fetches nothing but keeps the membership.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -68,8 +69,8 @@ class Consumer:
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._paused = False
         self._topics = tuple(topics)
-        self._config = consumer_config(settings, group)
-        self._consumer = self._joined()
+        self._consumer = confluent_kafka.Consumer(consumer_config(settings, group))
+        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         self._watch = Watch(clock=time.monotonic)
 
     def poll(self, *, at_most: int, timeout: float) -> list[Received]:
@@ -89,7 +90,9 @@ class Consumer:
             # Asking for many at once would wait for them all; these are what has arrived already.
             received += self._fetched(at_most - len(received), 0)
         if self._watch.wants_a_look(received=bool(received)) and self._watch.is_stuck(self._view()):
-            self._make_anew()
+            log.critical("the client does not fetch what is there; ending, to be started again with a new one")
+            # Without leaving the group: the embedded broker, the one that loses logs, would let nobody in again.
+            os._exit(1)
         received = [message for message in received if _place(message) in self._ours]
         for message in received:
             MESSAGES_CONSUMED.labels(message.topic).inc()
@@ -160,11 +163,6 @@ class Consumer:
             self._consumer.consume(1, 0.1)
         self._consumer.close()
 
-    def _joined(self) -> confluent_kafka.Consumer:
-        consumer = confluent_kafka.Consumer(self._config)
-        consumer.subscribe(list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
-        return consumer
-
     def _view(self) -> View:
         """Of each partition: where this member stands and where the log ends, as of now."""
         view: dict[Place, tuple[int, int]] = {}
@@ -177,13 +175,6 @@ class Consumer:
             position = self._consumer.position([part])[0].offset
             view[part.topic, part.partition] = (position if position >= 0 else max(committed, 0), end)
         return view
-
-    def _make_anew(self) -> None:
-        log.warning("the client does not fetch what is there; making it anew")
-        threading.Thread(target=self._consumer.close, name="leave", daemon=True).start()
-        self._forget([TopicPartition(topic, partition) for topic, partition in self._ours])
-        self._paused = False
-        self._consumer = self._joined()
 
     def _fetched(self, at_most: int, timeout: float) -> list[Received]:
         messages = self._consumer.consume(at_most, timeout)

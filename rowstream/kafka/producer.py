@@ -18,7 +18,7 @@ from rowstream.runtime.settings import KafkaSettings
 log = get_logger(__name__)
 
 OnDelivery = Callable[[str | None], None]
-_BUFFER_KBYTES = 65_536
+_BUFFER_KBYTES = 16_384
 _REPORT_SECONDS = 1.0
 
 

@@ -1,9 +1,9 @@
-"""Notices a consumer that stands still though there is something to read.
+"""Notices a consumer that stands still while its logs move.
 
 A broker that lost its log comes back with topics of the same names that are not the same: a client can go on asking for
 an offset, or a topic id, that is no more, and is told nothing for ever. Seen with an embedded broker that was killed;
-the cure is a new client. What it stands before is remembered, since there are logs that end in something no reader gets
-(transaction markers), and one look at these is enough.
+the cure is a new client, that is, a new process. That a log's end differs from where the reader stands says nothing by
+itself: there are logs that end in something no reader gets (transaction markers).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,14 +22,15 @@ class Watch:
     def __init__(self, *, clock: Callable[[], float], seconds: float = _LOOK_SECONDS) -> None:
         self._clock, self._seconds = clock, seconds
         self._since = clock()
-        self._seen: View = {}
-        self._known: View = {}
+        self._first: dict[Place, tuple[int, int]] = {}
+        self._suspected: set[Place] = set()
 
     def wants_a_look(self, *, received: bool) -> bool:
         """Whether nothing has come for so long that a look at the logs' ends is due."""
         now = self._clock()
         if received:
-            self._since, self._seen = now, {}
+            self._since = now
+            self._suspected.clear()
             return False
         if now - self._since < self._seconds:
             return False
@@ -37,14 +38,16 @@ class Watch:
         return True
 
     def is_stuck(self, view: View) -> bool:
-        """Whether some partition was at two looks on end at the same place, and not at its log's end."""
-        waiting = {place: at for place, at in view.items() if at[0] != at[1]}
-        stuck = {
-            place: at
-            for place, at in waiting.items()
-            if place in self._seen and self._seen[place][0] == at[0] and self._known.get(place) != at
-        }
-        self._seen = waiting
-        if stuck:
-            self._known, self._seen = {**self._known, **waiting}, {}
+        """Whether a log's end has moved, as two looks on end say, and its reader has not since then."""
+        suspected = set()
+        for place, (position, end) in view.items():
+            first = self._first.setdefault(place, (position, end))
+            if position != first[0] or position == end:
+                self._first[place] = (position, end)
+            elif end != first[1]:
+                suspected.add(place)
+        stuck = suspected & self._suspected
+        self._suspected = suspected - stuck
+        for place in stuck:
+            del self._first[place]
         return bool(stuck)

@@ -57,6 +57,8 @@ def service_environment(
     return {
         # Each process works in one thread and the system scales by processes; Polars reads this when it is imported.
         "POLARS_MAX_THREADS": "1",
+        # Threads of one process share two heaps: with one each, what a thread has freed is of no use to the next.
+        "MALLOC_ARENA_MAX": "2",
         # The embedded broker lets the first members of a group wait for half of this, in whole seconds.
         **({"ROWSTREAM_KAFKA__SESSION_TIMEOUT_MS": "4000"} if embedded_broker else {}),
         **inherited,

