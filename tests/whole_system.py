@@ -41,7 +41,11 @@ class System:
 
     def processes(self, name: str) -> list[psutil.Process]:
         """The processes of one part: a service by its module, `tansu`, `postgres` (all of them), `localbucket`."""
-        return [process for process in self.process.children(recursive=True) if _name(process).startswith(name)]
+        return [process for named, process in self.named_processes() if named.startswith(name)]
+
+    def named_processes(self) -> list[tuple[str, psutil.Process]]:
+        """All processes with their parts' names, from one look; no name for one that has just begun or ended."""
+        return [(_name(process), process) for process in self.process.children(recursive=True)]
 
     def costs(self) -> dict[str, Cost]:
         """The cost of each process by name; the database's processes together, their peaks apart from shared memory."""

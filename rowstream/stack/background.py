@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -30,12 +31,21 @@ def in_background(options: Options, tell: Tell = _say_nothing) -> Iterator[Addre
     stop = threading.Event()
     # The kernel ends the parts when the thread that started them ends, so the thread stays until they are gone.
     thread = threading.Thread(target=asyncio.run, args=(_run(options, tell, ready, stop),), name="system")
-    thread.start()
     try:
+        thread.start()
         yield ready.result()
     finally:
         stop.set()
-        thread.join()
+        _until_ended(thread)
+
+
+def _until_ended(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, also of one whose `start` a signal interrupted, which `join` would refuse."""
+    while thread in threading.enumerate():
+        if thread.is_alive():
+            thread.join()
+        else:
+            time.sleep(0.001)
 
 
 async def _run(options: Options, tell: Tell, ready: "Future[Addresses]", stop: threading.Event) -> None:

@@ -57,7 +57,7 @@ def test_an_upload_survives_the_death_of(part: str, system: System, tmp_path: Pa
 
 def stable_processes(system: System) -> set[int]:
     """All but Postgres's, which come and go with its sessions."""
-    return {process.pid for process in system.processes("") if process not in system.processes("postgres")}
+    return {process.pid for name, process in system.named_processes() if name and name != "postgres"}
 
 
 def wait_until_under_way(system: System, upload_id: str) -> None:

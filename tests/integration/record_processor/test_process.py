@@ -170,12 +170,20 @@ def test_two_uploads_in_one_batch_know_which_was_first(uploads: Uploads, process
     assert {result.upload_id for result in settled.results} == {first, second}
 
 
-def test_an_upload_that_met_a_taken_key_is_still_exact_in_later_batches(uploads: Uploads, processor: Processor) -> None:
-    first, second = noted(uploads), noted(uploads)
+def test_an_upload_that_met_a_taken_key_goes_through_staging_from_then_on(
+    uploads: Uploads, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = noted(uploads), noted(uploads), noted(uploads)
     work(processor, chunks_of(members(1), first))
     chunks = chunks_of(csv_of(member(number) for number in (0, 5, 6, 0, 6, 7)), second, chunk_records=2)
-    for chunk in chunks:
+    work(processor, chunks[:1])
+    direct: list[object] = []
+    monkeypatch.setattr("record_processor.process.load_directly", lambda *load: direct.append(load))
+    for chunk in chunks[1:]:
         work(processor, [chunk])
+    assert direct == []
+    work(processor, chunks_of(members(1, start=900), third))  # another upload does not
+    assert len(direct) == 1
     assert sorted(uploads.loaded(second)) == [3, 4, 7]
     assert sorted(uploads.codes(second)) == [2, 5, 6]
 
