@@ -7,6 +7,7 @@ writer's monotonic clock, ids are UUIDv7.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -222,6 +223,12 @@ upload_control = Table(
     Column("requested", Text, _one_of("requested", ("run", "pause", "cancel")), nullable=False),
     Column("requested_by", Text, nullable=False),
     _moment("requested_at", now=True),
+    Column(
+        "undo", Boolean, nullable=False, server_default=text("false"), comment="a cancelled upload's rows go out again"
+    ),
+    _count("undone_records"),
+    _moment("undone_at"),
+    Index("upload_control_undo_due", "requested_at", postgresql_where=text("undo AND undone_at IS NULL")),
 )
 
 processed_chunks = Table(
@@ -245,7 +252,13 @@ processed_chunks = Table(
     Column("started_at", TIMESTAMP(timezone=True), nullable=False),
     Column("duration_ms", BigInteger, nullable=False),
     Column("worker", Text, nullable=False, server_default=text("''"), comment="which processor, as host/process"),
-    _moment("announced_at"),
+    Column(
+        "announced_at",
+        TIMESTAMP(timezone=True),
+        nullable=True,
+        comment="when its accepted records were announced, or that they need not be; null while they are due",
+    ),
+    Index("processed_chunks_unannounced", "batch_upload_id", postgresql_where=text("announced_at IS NULL")),
 )
 
 chunk_attempts = Table(
@@ -272,6 +285,12 @@ dead_letters = Table(
     Column("tries", Integer, nullable=False),
     _moment("created_at", now=True),
     _moment("redriven_at"),
+    Column("error_code", Text, nullable=False, server_default=text("'UNK_001'")),
+    _count("records"),
+    Column("first_row", BigInteger),
+    Column("last_row", BigInteger),
+    Index("one_dead_letter_an_attempt", "batch_upload_id", "chunk_number", "attempt", unique=True),
+    Index("dead_letters_newest", "organization_id", text("created_at DESC"), text("id DESC")),
 )
 
 outbox = Table(

@@ -2,11 +2,15 @@
 
 from sqlalchemy import Connection, text
 
-HEAD = "0001"
+HEAD = "0002"
 
 
 def is_migrated(conn: Connection) -> bool:
-    """Whether the system's tables are those of this version."""
+    """Whether the system's tables are those of this version, or of a later one: migrations only add.
+
+    So services of two versions work side by side while the newer one is rolled out.
+    """
     if conn.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
         return False
-    return conn.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
+    version: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return version is not None and version >= HEAD

@@ -159,3 +159,10 @@ def test_any_other_change_is_refused_and_changes_nothing(
 def test_a_database_that_does_not_answer_may_do_so_later() -> None:
     with pytest.raises(Retryable, match="the database does not answer"):
         migrate(f"postgresql://postgres@127.0.0.1:{free_port()}/x", [])
+
+
+@pytest.mark.parametrize(("version", "is_enough"), [("0001", False), (HEAD, True), ("9999", True)])
+def test_a_later_database_serves_an_earlier_service(engine: Engine, version: str, is_enough: bool) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+        assert is_migrated(connection) is is_enough
