@@ -16,6 +16,7 @@ from rowstream.messages.envelope import Envelope
 from rowstream.messages.record_chunk import RecordChunk
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import CHUNKS_SENT
+from rowstream.runtime.steps import Step, reached
 from splitter.lease import SOURCE, Lease
 from splitter.window import LaneState, Window
 
@@ -124,6 +125,8 @@ class Sender:
             if error:
                 self._window.failed(lane)
                 self._failed = True
+            else:
+                reached(Step.CHUNK_PRODUCED)
 
         # A chunk's id stays the same when it is sent again, so that any reader can tell.
         envelope = replace(self._envelope, id=f"{chunk.upload_id}/{chunk.attempt}/{chunk.chunk_number}")

@@ -21,6 +21,7 @@ from rowstream.messages.upload_accepted import UploadAccepted
 from rowstream.runtime.logging import get_logger, log_context, traced
 from rowstream.runtime.metrics import LEASES_HELD
 from rowstream.runtime.service import Running
+from rowstream.runtime.steps import Step, reached
 from rowstream.storage.s3 import S3Store
 from rowstream.storage.store import ObjectChanged, ObjectMissing, StoreUnavailable
 from splitter.header import FileRejected
@@ -119,6 +120,7 @@ class SplitterService:
         else:
             with self._engine.begin() as connection:
                 enqueue(connection, accepted.upload_id)
+            reached(Step.UPLOAD_ENQUEUED)
 
     def _put_aside(self, message: Received, error: Exception) -> None:
         def send(on_delivery: OnDelivery) -> None:
@@ -158,6 +160,7 @@ class SplitterService:
                 lease = Lease.take(self._engine, holder=self._holder, seconds=self._settings.lease_seconds)
                 self._running.health.ok("database")
                 if lease is not None:
+                    reached(Step.LEASE_TAKEN)
                     self._hold(lease, tools)
                     continue
             except exc.SQLAlchemyError as error:

@@ -15,6 +15,7 @@ from rowstream.messages.record_chunk import RecordChunk
 from rowstream.records import RecordType, registry
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import BYTES_READ, CHUNK_SIZE, RECORDS_SPLIT
+from rowstream.runtime.steps import Step, reached
 from rowstream.storage.s3 import S3Store
 from splitter.chunks import Chunk, Cutter
 from splitter.header import Column
@@ -79,6 +80,7 @@ def _pin(lease: Lease, reading: Reading, record_type: RecordType, limits: Limits
         settings=tools.settings,
     )
     lease.pin(plan)
+    reached(Step.PLAN_PINNED)
     return plan
 
 
@@ -115,6 +117,7 @@ def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools) -> N
             sender.send(_message(chunk, plan, lease.job))
     if not lease.job.already_split:
         lease.split(chunks=chunks, records=records)
+        reached(Step.FILE_SPLIT)
     log.info("file split", chunks=chunks, records=records, bytes_read=lease.bytes_read)
     sender.settle()
     lease.close()
