@@ -26,6 +26,7 @@ from record_processor.zombies import Patience
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.records import RecordType
 from rowstream.runtime.metrics import BATCH_STAGE_DURATION, CHUNKS_SETTLED, COLLISIONS
+from rowstream.runtime.steps import Step, reached
 
 _REMEMBERED_UPLOADS = 1_000
 
@@ -69,6 +70,7 @@ class Processor:
                 settled = _settled(connection, group, verdicts, results)
             with _stage("commit"):
                 transaction.commit()
+        reached(Step.CHUNKS_COMMITTED)
         for verdict in verdicts:
             CHUNKS_SETTLED.labels(record_type.name, verdict.value).inc()
         return settled
@@ -90,6 +92,7 @@ class Processor:
             return verdicts, []
         work = work_of(group, worked, texts, validated)
         decided, beaten = self._load_rows(connection, work, record_type)
+        reached(Step.ROWS_COPIED)
         with _stage("rejections"):
             rejections = rejections_of(work, rejected(work, record_type, decided, beaten))
             by_upload = ((group[place].chunk.upload_id, of_chunk) for place, of_chunk in rejections.items())
@@ -98,6 +101,7 @@ class Processor:
         outcomes = results_of(work, rejections, began=began, duration_ms=elapsed, worker=self._worker)
         with _stage("ledger"):
             ledger.record(connection, outcomes)
+        reached(Step.LEDGER_WRITTEN)
         return verdicts, [result for result, _ in outcomes]
 
     def give_up(self, hand: ChunkInHand) -> Settled:

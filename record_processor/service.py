@@ -22,6 +22,7 @@ from rowstream.messages.patience import SchemaPatience
 from rowstream.records import registry
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.service import Running
+from rowstream.runtime.steps import Step, reached
 
 log = get_logger(__name__)
 
@@ -76,9 +77,11 @@ class ProcessorService:
                     *(partial(self._send_stranger, hand.message) for hand in settled.strangers),
                 ]
             )
+            reached(Step.RESULTS_PRODUCED)
         self._running.health.ok("work")
         self._consumer.settle(messages)
         self._consumer.commit()
+        reached(Step.OFFSETS_COMMITTED)
 
     def _read(self, message: Received) -> ChunkInHand | None:
         """The chunk in a message; None when it names none and was put aside."""
