@@ -24,6 +24,7 @@ from rowstream.runtime.health import Health
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import CONSUMER_LAG, MESSAGES_CONSUMED
 from rowstream.runtime.settings import KafkaSettings
+from rowstream.runtime.steps import Step, reached
 
 log = get_logger(__name__)
 
@@ -130,6 +131,7 @@ class Projection:
                     await asyncio.Event().wait()  # nothing may be acknowledged any more; the end cancels this
                 for event in events:
                     await stream.ack(event)
+                reached(Step.RESULTS_ACKNOWLEDGED)
 
         self._app.agent(raw, name=f"auditor.{topic}", concurrency=1)(agent)
 

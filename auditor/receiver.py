@@ -23,6 +23,7 @@ from rowstream.messages.envelope import Envelope
 from rowstream.messages.upload_failed import UploadFailed
 from rowstream.messages.upload_split import UploadSplit
 from rowstream.runtime.logging import get_logger
+from rowstream.runtime.steps import Step, reached
 
 log = get_logger(__name__)
 
@@ -111,6 +112,7 @@ class Receiver:
         results = [told for _, told in batch if isinstance(told, ChunkResult)]
         woken = {(told.upload_id, told.organization_id) for _, told in batch if not isinstance(told, ChunkResult)}
         folded = self._patience.until_done("database", lambda: self._commit(results, woken))
+        reached(Step.RESULTS_FOLDED)
         projection.count(folded)
         for message, told in batch:
             if (told.upload_id, told.organization_id) in folded.strangers:

@@ -27,6 +27,7 @@ from rowstream.messages.envelope import child_span
 from rowstream.messages.upload_request import UploadRequest
 from rowstream.records import registry
 from rowstream.runtime.logging import get_logger, log_context
+from rowstream.runtime.steps import Step, reached
 from rowstream.storage.store import ObjectInfo, ObjectMissing, StoreUnavailable
 
 log = get_logger(__name__)
@@ -91,7 +92,10 @@ class Intake:
         handed, found = self._checked(asked.request)
         with self._gateway.acting_for(origin.organization_id) as connection:
             bucket, key = asked.request.bucket, asked.request.key
-            return accept.take_in(connection, origin, handed, bucket=bucket, key=key, found=found)
+            upload_id = accept.take_in(connection, origin, handed, bucket=bucket, key=key, found=found)
+        if upload_id:
+            reached(Step.UPLOAD_ACCEPTED)
+        return upload_id
 
     def _settled(self, message: Received, stop: threading.Event) -> bool:
         """Take one message in, or put it aside; False if `stop` came first."""

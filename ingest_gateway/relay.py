@@ -21,6 +21,7 @@ from rowstream.errors import Poison, Retryable
 from rowstream.kafka.producer import Producer
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import OUTBOX_AGE, OUTBOX_PUBLISHED
+from rowstream.runtime.steps import Step, reached
 
 log = get_logger(__name__)
 
@@ -77,8 +78,11 @@ class Relay:
             rows = connection.execute(self._waiting()).all()
             delivered = self._deliver(rows)
             if delivered:
+                reached(Step.OUTBOX_PRODUCED)
                 published = {"published_at": func.clock_timestamp()}
                 connection.execute(update(outbox).where(outbox.c.id.in_(delivered)).values(published))
+        if delivered:
+            reached(Step.OUTBOX_MARKED)
         return len(rows), len(delivered)
 
     def tidy(self) -> int:

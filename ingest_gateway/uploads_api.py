@@ -15,6 +15,7 @@ from ingest_gateway.models import ConfirmRequest, PresignedUrl, PresignRequest, 
 from ingest_gateway.problems import Problem, responses
 from rowstream.ids import new_id
 from rowstream.records import registry
+from rowstream.runtime.steps import Step, reached
 from rowstream.storage.store import ObjectInfo, ObjectMissing
 
 ROOT = "/api/v1/batch_uploads"
@@ -115,6 +116,8 @@ def confirm(request: ConfirmRequest, caller: TheCaller, gateway: TheGateway, res
         found = _look(gateway, place)
         with gateway.acting_for(caller.organization_id) as connection:
             new = accept.confirm(connection, upload_id, found)
+        if new:
+            reached(Step.UPLOAD_ACCEPTED)
     upload = _upload(gateway, caller, upload_id)
     if upload.accepted_at is None:
         detail = f"upload {upload_id} was given up, since its file did not come in time; begin again with a new upload"
