@@ -53,6 +53,34 @@ def own_broker(tmp_path: Path) -> Iterator[servers.Server]:
 
 
 @pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.ApacheKafka]:
+    """An Apache Kafka with all topics, shared by the session: expect others' messages, and do not stop it."""
+    with servers.kafka_server(tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[servers.ApacheKafka]:
+    """An Apache Kafka that only this test uses, and may stop, kill, start and rob of its log; its topics are empty."""
+    with servers.kafka_server(tmp_path / "kafka") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """A strict S3 server with the bucket `rowstream`, shared by the session."""
+    with servers.versitygw_server(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture
+def toxiproxy(tmp_path: Path) -> Iterator[servers.Toxiproxy]:
+    """A proxy whose lines a test can cut, slow and mend."""
+    with servers.toxiproxy_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
     """An S3 server with the bucket `rowstream`, shared by the session."""
     with servers.object_store_server(tmp_path_factory.mktemp("objects")) as server:

@@ -1,13 +1,22 @@
 """The servers of the tests themselves: isolated, restartable."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import httpx
+import psutil
 import psycopg
 import pytest
 
-from rowstream.kafka.topics import TOPICS, topic_partitions
+from rowstream.kafka.producer import Producer
+from rowstream.kafka.topics import TOPICS, UPLOADS, topic_partitions
 from rowstream.storage.s3 import S3Store
 from tests import servers
+from tests.servers import tools
 
 
 @pytest.mark.parametrize("_", [1, 2])
@@ -32,3 +41,67 @@ def test_the_object_store_keeps_objects(store: S3Store) -> None:
     info = store.put(servers.BUCKET, "a/b", io.BytesIO(b"abc"))
     assert store.look(servers.BUCKET, "a/b") == info
     assert info.size == 3
+
+
+def test_apache_kafka_keeps_its_log_through_a_kill_and_loses_it_when_told(own_kafka: servers.ApacheKafka) -> None:
+    assert {topic.name for topic in TOPICS} <= topic_partitions(own_kafka.address).keys()
+    producer = Producer(servers.kafka_settings(own_kafka.address))
+    producer.send(UPLOADS, b"kept")
+    assert producer.flush(20) == 0
+    own_kafka.kill()
+    assert not servers.listens(own_kafka.port)
+    own_kafka.start()
+    assert [message.value() for message in servers.messages_in(own_kafka.address, UPLOADS, 1)] == [b"kept"]
+    own_kafka.stop()
+    own_kafka.lose_log()
+    own_kafka.start()
+    assert servers.messages_in(own_kafka.address, UPLOADS) == []
+
+
+def test_a_line_is_cut_and_mended(toxiproxy: servers.Toxiproxy, object_store: servers.Server) -> None:
+    line = toxiproxy.line("store", object_store.address)
+
+    def answers() -> bool:
+        try:
+            httpx.get(f"http://{line.address}/", timeout=1)
+        except httpx.TransportError:
+            return False
+        return True
+
+    assert answers()
+    line.cut()
+    assert not answers()
+    line.mend()
+    assert answers()
+    line.poison("limit_data", bytes=10)
+    assert not answers()
+    line.mend()
+    assert answers()
+
+
+def test_servers_end_with_a_test_run_that_is_killed(tmp_path: Path) -> None:
+    program = """
+import sys, time
+from pathlib import Path
+from tests import servers
+with servers.object_store_server(Path(sys.argv[1])) as server:
+    print(server.process.pid, flush=True)
+    time.sleep(60)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as run:
+        assert run.stdout
+        server = psutil.Process(int(run.stdout.readline()))
+        assert server.is_running()
+        run.send_signal(signal.SIGKILL)
+    servers.until(lambda: not psutil.pid_exists(server.pid) or server.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_is_not_installed_skips_a_test_but_fails_it_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no java here, which Apache Kafka needs"):
+        tools.kafka_jars()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="CI skips nothing"):
+        tools.kafka_jars()
