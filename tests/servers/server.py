@@ -13,7 +13,7 @@ from pathlib import Path
 from rowstream.stack.part import Account
 from rowstream.stack.process import guarded
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0  # a Java program on a busy machine
 
 
 @dataclass(kw_only=True)

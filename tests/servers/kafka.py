@@ -1,0 +1,143 @@
+"""Apache Kafka in KRaft mode: one node that is broker and controller, as `kafka.Kafka` from its jars."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from rowstream.kafka.topics import create_topics
+from tests.servers.server import Server, free_port, listens, running
+from tests.servers.tools import kafka_jars
+
+_CLUSTER = "rowstream-tests-000000"  # what the tool that formats logs takes for an id: 22 characters of base64
+_JAVA = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)
+_QUICK = {
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    "broker.session.timeout.ms": "2000",  # one that was killed registers again only after this
+    "broker.heartbeat.interval.ms": "500",
+    "auto.create.topics.enable": "false",
+    "controlled.shutdown.enable": "false",
+}
+
+
+@dataclass(kw_only=True)
+class ApacheKafka(Server):
+    """A broker that keeps its log when it is stopped or killed; `lose_log` takes it away while it is down."""
+
+    data: Path
+    properties: Path
+    jars: Path
+    format_options: Sequence[str] = field(default=())
+
+    def lose_log(self) -> None:
+        """Format the log anew, as after a disk that was replaced: no topic, no offset is left."""
+        assert self.process is None, "a running broker cannot lose its log"
+        shutil.rmtree(self.data, ignore_errors=True)
+        command = [*_java(self.jars), "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(self.properties)]
+        done = subprocess.run([*command, *self.format_options], capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            raise AssertionError(f"the log of Apache Kafka cannot be formatted: {done.stderr[-2000:]}")
+
+
+@contextmanager
+def kafka_server(
+    folder: Path,
+    *,
+    data: Path | None = None,
+    listeners: Mapping[str, int] = MappingProxyType({}),
+    properties: Mapping[str, str] = MappingProxyType({}),
+    format_options: Sequence[str] = (),
+    advertised_port: int | None = None,
+) -> Iterator[ApacheKafka]:
+    """An Apache Kafka with all topics; a restart keeps its log, unless `lose_log` is called in between.
+
+    Args:
+        folder: for its configuration, its log of events and, unless `data` says otherwise, its data.
+        data: the folder of its data, made anew; such as one on a small disk.
+        listeners: further ports by the name of their security protocol, such as SASL_SSL.
+        properties: settings of the broker that win over those of the tests.
+        format_options: for the tool that formats the log, such as credentials.
+        advertised_port: the port that clients are sent to, where a proxy stands before the broker.
+    """
+    server = _new_kafka(folder, data or folder / "kafka-data", listeners, properties, advertised_port)
+    server.format_options = format_options
+    server.lose_log()
+    with running(server):
+        yield server
+
+
+def _new_kafka(
+    folder: Path, data: Path, listeners: Mapping[str, int], properties: Mapping[str, str], advertised_port: int | None
+) -> ApacheKafka:
+    port, controller = free_port(), free_port()
+    ports = {"PLAINTEXT": port, **listeners}
+    advertised = {**ports, "PLAINTEXT": advertised_port or port}
+    config = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": _addresses({**ports, "CONTROLLER": controller}),
+        "advertised.listeners": _addresses(advertised),
+        "listener.security.protocol.map": ",".join(["CONTROLLER:PLAINTEXT", *(f"{name}:{name}" for name in ports)]),
+        "log.dirs": str(data),
+        **_QUICK,
+        **properties,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "server.properties"
+    file.write_text("".join(f"{name}={value}\n" for name, value in config.items()))
+    jars = kafka_jars()
+    return ApacheKafka(
+        name="Apache Kafka",
+        command=[*_java(jars), "kafka.Kafka", str(file)],
+        port=port,
+        log=folder / "kafka.log",
+        environment={"PATH": os.environ["PATH"]},
+        ready=lambda: _answers(port),
+        settle=lambda: create_topics(f"127.0.0.1:{port}"),
+        data=data,
+        properties=file,
+        jars=jars,
+    )
+
+
+def _java(jars: Path) -> list[str]:
+    return ["java", *_JAVA, "-cp", f"{jars}/*"]
+
+
+def _addresses(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+
+
+def _answers(port: int) -> bool:
+    """Whether the broker is there and has elected itself, so that topics can be made."""
+    if not listens(port):
+        return False
+    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 2})
+    try:
+        return bool(admin.list_topics(timeout=1).brokers)
+    except KafkaException:
+        return False
