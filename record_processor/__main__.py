@@ -4,9 +4,11 @@ import os
 import socket
 import sys
 
+from record_processor import upkeep
 from record_processor.process import Processor
 from record_processor.service import GROUP, ProcessorService
 from record_processor.settings import ProcessorSettings
+from record_processor.undo import undo_some
 from record_processor.zombies import SERVICE, Patience
 from rowstream.database.connection import PROCESSOR_ROLE, make_engine
 from rowstream.database.readiness import until_ready
@@ -17,6 +19,8 @@ from rowstream.kafka.topics import CHUNKS
 from rowstream.records import registry
 from rowstream.runtime.health import Health
 from rowstream.runtime.service import running
+
+_IDLE_SECONDS = 30.0  # after which a processor frozen between two statements lets go of what it undoes
 
 
 def main() -> None:
@@ -38,14 +42,17 @@ def _run(settings: ProcessorSettings) -> None:
         if schemas is None:
             return
         consumer = Consumer(settings.kafka, group=GROUP, topics=[CHUNKS], on_assigned=lambda: health.ok("kafka"))
-        ProcessorService(
+        aside = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=1, idle_seconds=_IDLE_SECONDS)
+        loop = ProcessorService(
             running=service,
             processor=Processor(engine, patience=patience, worker=f"{socket.gethostname()}/{os.getpid()}"),
             consumer=consumer,
             producer=Producer(settings.kafka, linger_ms=0),
             schemas=schemas,
             settings=settings.processor,
-        ).run()
+        )
+        with upkeep.in_background(service.stop, lambda: undo_some(aside)):
+            loop.run()
 
 
 if __name__ == "__main__":

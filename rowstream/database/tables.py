@@ -228,6 +228,13 @@ upload_control = Table(
     ),
     _count("undone_records"),
     _moment("undone_at"),
+    Column(
+        "undone_to",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="rows up to this number are out again",
+    ),
     Index("upload_control_undo_due", "requested_at", postgresql_where=text("undo AND undone_at IS NULL")),
 )
 

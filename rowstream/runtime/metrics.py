@@ -48,5 +48,8 @@ COLLISIONS = Counter("rowstream_processor_collisions_total", "Batches loaded thr
 CHUNK_FAILURES = Counter(
     "rowstream_processor_chunk_failures_total", "Chunks that could not be processed, by reason.", ["reason"]
 )
+UNDONE_RECORDS = Counter(
+    "rowstream_processor_undone_records_total", "Rows of cancelled uploads taken out again.", ["record_type"]
+)
 REPAIRS = Counter("rowstream_reconciler_repairs_total", "What the reconciler mended, by kind.", ["kind"])
 STUCK_UPLOADS = Gauge("rowstream_stuck_uploads", "Uploads that nobody is moving though somebody should.")

@@ -39,7 +39,7 @@ WRITERS = {
     "processed_chunks": {PROCESSOR_ROLE: WRITE},
     "upload_splits": {SPLITTER_ROLE: {INSERT, UPDATE}},
     "upload_lanes": {SPLITTER_ROLE: {INSERT}, PROCESSOR_ROLE: {UPDATE}, AUDITOR_ROLE: {UPDATE}},
-    "upload_control": {GATEWAY_ROLE: {INSERT, UPDATE}},
+    "upload_control": {GATEWAY_ROLE: {INSERT, UPDATE}, PROCESSOR_ROLE: {UPDATE}},
     "chunk_attempts": {PROCESSOR_ROLE: WRITE},
     "dead_letters": {GATEWAY_ROLE: {UPDATE}, SPLITTER_ROLE: {INSERT}, PROCESSOR_ROLE: {INSERT}},
     "outbox": {

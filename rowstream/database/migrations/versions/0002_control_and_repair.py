@@ -18,6 +18,8 @@ ALTER TABLE upload_control ADD COLUMN undo BOOLEAN DEFAULT false NOT NULL;
 COMMENT ON COLUMN upload_control.undo IS 'a cancelled upload''s rows go out again';
 ALTER TABLE upload_control ADD COLUMN undone_records BIGINT DEFAULT 0 NOT NULL;
 ALTER TABLE upload_control ADD COLUMN undone_at TIMESTAMP WITH TIME ZONE;
+ALTER TABLE upload_control ADD COLUMN undone_to BIGINT DEFAULT 0 NOT NULL;
+COMMENT ON COLUMN upload_control.undone_to IS 'rows up to this number are out again';
 CREATE INDEX upload_control_undo_due ON upload_control (requested_at) WHERE undo AND undone_at IS NULL;
 ALTER TABLE dead_letters ADD COLUMN error_code TEXT DEFAULT 'UNK_001' NOT NULL;
 ALTER TABLE dead_letters ADD COLUMN records BIGINT DEFAULT 0 NOT NULL;
@@ -35,5 +37,8 @@ def upgrade() -> None:
     for statement in STATEMENTS.split(";\n"):
         op.execute(statement)
     op.execute(f"GRANT UPDATE ON upload_control TO {PROCESSOR}")
-    for statement in protect("upload_control", {SPLITTER: "SELECT"}):
+    for statement in (
+        *protect("upload_control", {SPLITTER: "SELECT"}),
+        *protect("batch_upload_audit_logs", {PROCESSOR: "SELECT"}),
+    ):
         op.execute(statement)
