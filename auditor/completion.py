@@ -81,6 +81,7 @@ class Ended:
     status: str
     seconds: float
     cut_short: bool
+    failure_code: str | None = None
 
 
 def next_step(upload: Upload, split: Split | None, tally: Tally | None = None) -> Step | None:
@@ -152,6 +153,7 @@ def advance(connection: Connection, upload: Upload) -> list[Ended]:
                     status=step.status,
                     seconds=seconds,
                     cut_short=split is not None and split.failure_code is not None,
+                    failure_code=step.failure_code,
                 )
             ]
 

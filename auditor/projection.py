@@ -89,7 +89,7 @@ def count(folded: Folded) -> None:
         for code, records in totals.errors_by_code.items():
             RECORDS_FAILED.labels(record_type, code).inc(max(records, 0))
     for ended in folded.ended:
-        UPLOADS_FINISHED.labels(ended.status).inc()
+        UPLOADS_FINISHED.labels(ended.status, ended.failure_code or "").inc()
         PROCESSING_DURATION.labels(ended.record_type, ended.status).observe(ended.seconds)
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from auditor import closing, findings, ledger, projection, repairs
+from auditor import closing, findings, ledger, measures, projection, repairs
 from auditor.patience import DATABASE_AWAY
 from auditor.projection import Folded
 from auditor.settings import AuditorSlice
@@ -48,6 +48,7 @@ class Reconciler:
         while not stop.wait(self._settings.reconcile_seconds):
             try:
                 self.round()
+                self.measure()
             except DATABASE_AWAY as error:
                 self._health.waiting("database", first_line(error))
             except Exception:  # the next round tries again, and results are folded meanwhile
@@ -65,9 +66,18 @@ class Reconciler:
             if not guard.execute(_TRY_LOCK, {"key": _ONE_AT_A_TIME}).scalar_one():
                 return False
             self._mend()
-            self._look_for_stuck()
         self._recent_seconds = max(_RECENT_SECONDS, 20 * self._settings.reconcile_seconds)
         return True
+
+    def measure(self) -> None:
+        """Set the gauges of how things stand, and tell of uploads that are stuck.
+
+        Raises:
+            sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError: the database is away.
+        """
+        with self._engine.connect() as connection:
+            measures.measure(connection)
+        self._look_for_stuck()
 
     def _mend(self) -> None:
         grace = self._settings.grace_seconds

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Engine
 
+from auditor import measures
 from auditor.app import Projection
 from auditor.patience import Patience, Stopping
 from auditor.receiver import Receiver, read_chunk_result, read_split_result
@@ -42,6 +43,7 @@ def run(running: Running, settings: AuditorSettings, engine: Engine) -> None:
         patience=patience,
         unknown_schema_seconds=settings.auditor.unknown_schema_seconds,
     )
+    measures.begin()
     reconciler = Reconciler(engine, settings.auditor, running.health)
     thread = threading.Thread(target=reconciler.run, args=(running.stop,), name="reconciler")
     thread.start()

@@ -15,14 +15,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
-from rowstream.database import outbox
+from ingest_gateway.announcements import say_accepted, say_status
 from rowstream.database.tables import batch_uploads
 from rowstream.errors import Poison
 from rowstream.ids import new_id
-from rowstream.kafka.topics import UPLOAD_STATUS, UPLOADS
-from rowstream.messages.envelope import Envelope
-from rowstream.messages.upload_accepted import UploadAccepted
-from rowstream.messages.upload_status import UploadStatus
 from rowstream.runtime.metrics import UPLOADS_ACCEPTED, UPLOADS_FINISHED
 from rowstream.storage.store import ObjectInfo
 
@@ -30,7 +26,6 @@ API_SOURCE = "api"
 RESERVED_SOURCES = frozenset({API_SOURCE, "ui"})
 RAW_UPLOADS = "raw-uploads/"
 NEVER_SENT = "S3_004"
-_SERVICE = "ingest_gateway"
 
 
 class OtherRequest(Poison):
@@ -173,8 +168,8 @@ def give_up(connection: Connection, *, after_seconds: int) -> int:
     )
     rows = connection.execute(change).all()
     for row in rows:
-        _say_status(connection, row)
-        UPLOADS_FINISHED.labels("failed").inc()
+        say_status(connection, row)
+        UPLOADS_FINISHED.labels("failed", NEVER_SENT).inc()
     return len(rows)
 
 
@@ -209,42 +204,5 @@ def _stored(found: ObjectInfo) -> dict[str, object]:
 
 
 def _announce(connection: Connection, row: Row[Any]) -> None:
-    message = UploadAccepted(
-        upload_id=row.id, organization_id=row.organization_id, attempt=row.attempt, record_type=row.record_type
-    )
-    envelope = _envelope(row, "upload_accepted", f"{row.id}.{row.attempt}")
-    outbox.put(connection, topic=UPLOADS, key=str(row.id), message=message, envelope=envelope)
-    _say_status(connection, row)
+    say_accepted(connection, row)
     UPLOADS_ACCEPTED.labels(row.source_type).inc()
-
-
-def _say_status(connection: Connection, row: Row[Any]) -> None:
-    message = UploadStatus(
-        upload_id=row.id,
-        organization_id=row.organization_id,
-        version=row.version,
-        status=row.status,
-        attempt=row.attempt,
-        record_type=row.record_type,
-        total_records=row.total_records,
-        processed_records=row.processed_records,
-        succeeded_records=row.succeeded_records,
-        failed_records=row.failed_records,
-        held_records=row.held_records,
-        unprocessed_records=row.unprocessed_records,
-        failure_code=row.failure_code,
-        failure_message=row.failure_message,
-    )
-    envelope = _envelope(row, "upload_status", f"{row.id}.{row.version}")
-    outbox.put(connection, topic=UPLOAD_STATUS, key=str(row.id), message=message, envelope=envelope)
-
-
-def _envelope(row: Row[Any], type_: str, id_: str) -> Envelope:
-    return Envelope.new(
-        type_,
-        source=_SERVICE,
-        organization_id=row.organization_id,
-        correlation_id=row.correlation_id,
-        traceparent=row.traceparent,
-        id_=id_,
-    )

@@ -19,6 +19,7 @@ _PLACES: Final = {
     "auditor": "auditor",
     "rowstream/kafka": "all that use Kafka",
 }
+_MEASURED_BY_ALL: Final = {"WAITING", "DISK_FREE", "DISK_SIZE"}
 
 
 def page() -> str:
@@ -28,7 +29,9 @@ def page() -> str:
         "rowstream/runtime/metrics.py",
         "Each process answers `GET /metrics` in Prometheus' text format; `rowstream up --json` lists the addresses. A "
         "metric without labels is in the answer of every process, and is 0 where it is not measured. Labels stay "
-        "bounded: a service, a record type, an error code; never an upload, an organization or a record.",
+        "bounded: a service, a record type, an error code; never an upload, an organization or a record. On Linux "
+        "there are also the client library's own: `process_resident_memory_bytes`, `process_cpu_seconds_total`, "
+        "`process_start_time_seconds` and others.",
         table(["metric", "type", "labels", "measured by", "meaning"], _rows()),
         "A histogram's buckets, in seconds:",
         bullets(_buckets()),
@@ -59,6 +62,8 @@ def _name(metric: Any) -> str:
 
 
 def _measured_by(constant: str) -> str:
+    if constant in _MEASURED_BY_ALL:
+        return "every service"
     word = re.compile(rf"\b{constant}\b")
     found = [
         who

@@ -20,7 +20,7 @@ from rowstream.errors import Fatal
 from rowstream.kafka.watch import Place, View, Watch
 from rowstream.messages.envelope import headers_as_text
 from rowstream.runtime.logging import client_logger, get_logger
-from rowstream.runtime.metrics import CONSUMER_LAG, MESSAGES_CONSUMED
+from rowstream.runtime.metrics import CONSUMER_LAG, DEAD_LETTERS, MESSAGES_CONSUMED
 from rowstream.runtime.settings import KafkaSettings
 
 log = get_logger(__name__)
@@ -72,6 +72,8 @@ class Consumer:
         self._consumer = confluent_kafka.Consumer(consumer_config(settings, group))
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         self._watch = Watch(clock=time.monotonic)
+        for topic in topics:
+            DEAD_LETTERS.labels(topic)  # shows as 0 from the start, so that its first step is seen
 
     def poll(self, *, at_most: int, timeout: float) -> list[Received]:
         """Up to `at_most` messages; waits up to `timeout` seconds for the first.

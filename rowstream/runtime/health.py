@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from rowstream.runtime.metrics import WAITING
+
 
 class Health:
     """What a service waits for; safe to use from every thread."""
@@ -18,16 +20,20 @@ class Health:
         self._clock = clock
         self._stuck_after = stuck_after
         self._last_beat = clock()
+        for what in expected:
+            WAITING.labels(what).set(1)
 
     def ok(self, what: str) -> None:
         """`what` is there."""
         with self._lock:
             self._waiting.pop(what, None)
+            WAITING.labels(what).set(0)
 
     def waiting(self, what: str, why: str) -> None:
         """`what` is not there (any more), and why."""
         with self._lock:
             self._waiting[what] = why
+            WAITING.labels(what).set(1)
 
     def beat(self) -> None:
         """The main loop came round."""

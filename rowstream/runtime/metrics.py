@@ -3,6 +3,10 @@
 Labels stay bounded: a service, a record type, an error code; never an upload, an organization or a record.
 """
 
+import shutil
+import tempfile
+from functools import partial
+
 from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS_PROCESSED = Counter(
@@ -21,7 +25,16 @@ PROCESSING_DURATION = Histogram(
 )
 CHUNK_SIZE = Gauge("batch_upload_chunk_size", "Records in the chunk cut last.", ["record_type"])
 UPLOADS_ACCEPTED = Counter("rowstream_uploads_accepted_total", "Uploads accepted, by way in.", ["source_type"])
-UPLOADS_FINISHED = Counter("rowstream_uploads_finished_total", "Uploads that reached an end, by status.", ["status"])
+UPLOADS_FINISHED = Counter(
+    "rowstream_uploads_finished_total",
+    "Uploads that reached an end, by status and, of those that failed, by failure code.",
+    ["status", "code"],
+)
+UPLOADS_OPEN = Gauge("rowstream_open_uploads", "Uploads that have not ended, by status.", ["status"])
+OLDEST_UPLOAD = Gauge("rowstream_oldest_upload_seconds", "Age of the oldest upload that has not ended.", ["status"])
+UNPROCESSED_CHUNKS = Gauge(
+    "rowstream_unprocessed_chunks", "Chunks that were given up on and wait for somebody to redrive their uploads."
+)
 REQUESTS = Counter("rowstream_http_requests_total", "Answers of the API.", ["method", "route", "status"])
 REQUEST_DURATION = Histogram(
     "rowstream_http_request_duration_seconds", "Time to answer a request.", ["method", "route"]
@@ -51,5 +64,23 @@ CHUNK_FAILURES = Counter(
 UNDONE_RECORDS = Counter(
     "rowstream_processor_undone_records_total", "Rows of cancelled uploads taken out again.", ["record_type"]
 )
+WAITING = Gauge("rowstream_waiting", "1 while this process cannot work for want of a part, otherwise 0.", ["part"])
+DISK_FREE = Gauge("rowstream_disk_free_bytes", "Room on the disk of the working or the temporary folder.", ["folder"])
+DISK_SIZE = Gauge("rowstream_disk_size_bytes", "Size of the disk of the working or the temporary folder.", ["folder"])
 REPAIRS = Counter("rowstream_reconciler_repairs_total", "What the reconciler mended, by kind.", ["kind"])
 STUCK_UPLOADS = Gauge("rowstream_stuck_uploads", "Uploads that nobody is moving though somebody should.")
+
+_FOLDERS = {"working": ".", "temporary": tempfile.gettempdir()}
+
+
+def _free(folder: str) -> float:
+    return shutil.disk_usage(folder).free
+
+
+def _size(folder: str) -> float:
+    return shutil.disk_usage(folder).total
+
+
+for _name, _folder in _FOLDERS.items():  # asked at each scrape
+    DISK_FREE.labels(_name).set_function(partial(_free, _folder))
+    DISK_SIZE.labels(_name).set_function(partial(_size, _folder))

@@ -172,11 +172,11 @@ def test_it_waits_for_a_migrated_database_and_for_topics(
         auditor_process(tmp_path, database=url, broker=own_broker.address, start=False) as auditor,
     ):
         with psycopg.connect(url) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = 'older'")
+            connection.execute("UPDATE alembic_version SET version_num = '0000'")
         auditor.start(wait=False)
         until(lambda: any("rowstream migrate" in reason for reason in auditor.readiness()[1]), what="saying so")
         with psycopg.connect(url) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = '0001'")
+            connection.execute("UPDATE alembic_version SET version_num = '0002'")
         until(lambda: any("broker at" in reason for reason in auditor.readiness()[1]), what="saying so")
         own_broker.start()
         until(lambda: auditor.readiness()[0] == 200, what="readiness")

@@ -185,10 +185,10 @@ def test_an_upload_that_a_live_lease_does_not_move_is_stuck(scene: Scene) -> Non
     scene.note(upload)
     for seconds, expected in ((0, 0), (59, 0), (61, 1)):
         clock.now = seconds
-        mender.round()
+        mender.measure()
         assert stuck() == expected
     scene.execute("UPDATE upload_splits SET bytes_read = 5")
-    mender.round()
+    mender.measure()
     assert stuck() == 0
 
 

@@ -1,5 +1,7 @@
 """A service is ready when nothing is waited for, and alive while its loop comes round."""
 
+from prometheus_client import REGISTRY
+
 from rowstream.runtime.health import Health
 
 
@@ -32,3 +34,16 @@ def test_it_is_alive_while_the_loop_comes_round() -> None:
         if beats:
             health.beat()
     assert seen == [True, True, False, False, True]
+
+
+def test_what_it_waits_for_is_a_metric() -> None:
+    def waiting() -> float | None:
+        return REGISTRY.get_sample_value("rowstream_waiting", {"part": "a part of this test"})
+
+    assert waiting() is None
+    health = Health("a part of this test")
+    assert waiting() == 1
+    health.ok("a part of this test")
+    assert waiting() == 0
+    health.waiting("a part of this test", "gone")
+    assert waiting() == 1
