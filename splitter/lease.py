@@ -7,9 +7,8 @@ Idea: leases with fencing tokens (Gray and Cheriton 1989; Kleppmann 2016).
 """
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -20,7 +19,9 @@ from rowstream.kafka.topics import SPLIT_RESULTS
 from rowstream.messages.envelope import Envelope
 from rowstream.messages.upload_failed import UploadFailed
 from rowstream.messages.upload_split import UploadSplit
+from splitter import waiting
 from splitter.plan import Plan
+from splitter.waiting import Job
 
 SOURCE = "splitter"
 
@@ -29,44 +30,6 @@ class LeaseLost(RowstreamError):
     """Another splitter has the upload now, or it was closed; stop, and touch nothing."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """An upload to split, as it stood when its lease was taken."""
-
-    upload_id: UUID
-    organization_id: UUID
-    attempt: int
-    epoch: int
-    record_type: str
-    bucket: str
-    key: str
-    etag: str
-    size_bytes: int
-    correlation_id: str
-    traceparent: str
-    plan: dict[str, Any] | None
-    already_split: bool
-
-
-_ENQUEUE = text("""
-    INSERT INTO upload_splits (organization_id, batch_upload_id, attempt, record_type)
-    SELECT organization_id, id, attempt, record_type FROM batch_uploads WHERE id = :upload_id AND etag IS NOT NULL
-    ON CONFLICT DO NOTHING
-""")
-# The oldest upload without a live holder; `closed_at IS NULL` is a partial index.
-_TAKE = text("""
-    UPDATE upload_splits s
-    SET epoch = epoch + 1, holder = :holder, lease_until = clock_timestamp() + make_interval(secs => :seconds)
-    FROM batch_uploads u
-    WHERE u.id = s.batch_upload_id AND s.batch_upload_id = (
-        SELECT batch_upload_id FROM upload_splits
-        WHERE closed_at IS NULL AND (lease_until IS NULL OR lease_until < clock_timestamp())
-        ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
-    )
-    RETURNING s.batch_upload_id AS upload_id, s.organization_id, s.attempt, s.epoch, s.record_type, s.plan,
-              s.split_at IS NOT NULL AS already_split, u.s3_bucket AS bucket, u.s3_key AS key, u.etag, u.size_bytes,
-              u.correlation_id, u.traceparent
-""")
 _BEAT = text("""
     UPDATE upload_splits
     SET lease_until = clock_timestamp() + make_interval(secs => :seconds),
@@ -106,11 +69,6 @@ _RELEASE = text("""
 """)
 
 
-def enqueue(connection: Connection, upload_id: UUID) -> None:
-    """Note that an accepted upload waits to be split; the second time changes nothing."""
-    connection.execute(_ENQUEUE, {"upload_id": upload_id})
-
-
 class Lease:
     """The right to split one upload; its holder's every write goes through here."""
 
@@ -123,11 +81,10 @@ class Lease:
         self._lock = threading.Lock()  # the heartbeat thread and the splitting thread both write
 
     @classmethod
-    def take(cls, engine: Engine, *, holder: str, seconds: float) -> "Lease | None":
-        """The lease of the oldest upload that nobody holds, if there is one."""
-        with engine.begin() as connection:
-            row = connection.execute(_TAKE, {"holder": holder, "seconds": seconds}).mappings().one_or_none()
-        return None if row is None else cls(engine, Job(**row), seconds)
+    def take(cls, engine: Engine, *, holder: str, seconds: float, at_most_bytes: int | None = None) -> "Lease | None":
+        """The lease of the next upload (`waiting.take`), if one waits."""
+        job = waiting.take(engine, holder=holder, seconds=seconds, at_most_bytes=at_most_bytes)
+        return None if job is None else cls(engine, job, seconds)
 
     @property
     def epoch(self) -> int:

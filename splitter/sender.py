@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import Engine, select
 
-from rowstream.database.tables import batch_uploads, upload_lanes
+from rowstream.database.tables import batch_uploads, processed_chunks, upload_control, upload_lanes
 from rowstream.errors import Retryable
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNKS
@@ -29,6 +29,10 @@ _FAILED_SECONDS = 1.0  # how long to wait before sending again what the broker d
 
 class UploadClosed(Exception):
     """The upload was cancelled or has failed elsewhere: its chunks are wanted no more."""
+
+
+class Unwanted(Exception):
+    """Somebody asked for the upload to be paused or cancelled: let go of it."""
 
 
 class Stopping(Exception):
@@ -63,25 +67,27 @@ class Sender:
             traceparent=job.traceparent,
         )
 
-    def send(self, chunk: RecordChunk) -> None:
-        """Send a chunk for the first time, when there is room for it.
+    def send(self, chunk: RecordChunk, *, redriven: bool = False) -> None:
+        """Send a chunk for the first time in this attempt, when there is room for it.
+
+        `redriven`: the ledger has it as unprocessed, by an earlier attempt.
 
         Raises:
-            LeaseLost, UploadClosed, Stopping: stop splitting.
+            LeaseLost, UploadClosed, Unwanted, Stopping: stop splitting.
         """
         if self._window.full or self._clock() - self._looked_at >= _LOOK_SECONDS:
             self._look()
         while self._window.full:
             self._wait()
         current = replace(chunk, epoch=self._lease.epoch)
-        self._window.add(current, self._clock())
+        self._window.add(current, self._clock(), redriven=redriven)
         self._produce(current, "first")
 
     def settle(self) -> None:
         """Wait until every chunk sent has its ledger row, sending again what must be.
 
         Raises:
-            LeaseLost, UploadClosed, Stopping: stop splitting.
+            LeaseLost, UploadClosed, Unwanted, Stopping: stop splitting.
         """
         self._look()
         while not self._window.empty:
@@ -99,7 +105,7 @@ class Sender:
         if self._stop.is_set():
             raise Stopping
         self._looked_at = self._clock()
-        self._window.observe(self._lanes(), self._clock())
+        self._window.observe(self._lanes(), self._clock(), self._redone())
         if self._window.must_resend:
             epoch = self._lease.raise_epoch()
             again = self._window.take_resends(epoch)
@@ -110,15 +116,30 @@ class Sender:
     def _lanes(self) -> list[LaneState]:
         lanes = upload_lanes.c
         query = (
-            select(lanes.lane, lanes.next_seq, lanes.gap_epoch, batch_uploads.c.status)
+            select(lanes.lane, lanes.next_seq, lanes.gap_epoch, batch_uploads.c.status, upload_control.c.requested)
             .join(batch_uploads, batch_uploads.c.id == lanes.batch_upload_id)
+            .outerjoin(upload_control, upload_control.c.batch_upload_id == lanes.batch_upload_id)
             .where(lanes.batch_upload_id == self._lease.job.upload_id)
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
         if rows and rows[0].status in ("cancelled", "failed"):
             raise UploadClosed
+        if rows and rows[0].requested not in (None, "run"):
+            raise Unwanted
         return [LaneState(row.lane, row.next_seq, row.gap_epoch) for row in rows]
+
+    def _redone(self) -> set[int]:
+        waiting, job, ledger = self._window.redriven, self._lease.job, processed_chunks.c
+        if not waiting:
+            return set()
+        query = select(ledger.chunk_number).where(
+            ledger.batch_upload_id == job.upload_id,
+            ledger.chunk_number.in_(waiting),
+            ledger.attempt >= job.attempt,
+        )
+        with self._engine.connect() as connection:
+            return set(connection.scalars(query))
 
     def _produce(self, chunk: RecordChunk, reason: str) -> None:
         def report(error: str | None, lane: int = chunk.lane) -> None:

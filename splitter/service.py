@@ -25,10 +25,11 @@ from rowstream.runtime.steps import Step, reached
 from rowstream.storage.s3 import S3Store
 from rowstream.storage.store import ObjectChanged, ObjectMissing, StoreUnavailable
 from splitter.header import FileRejected
-from splitter.lease import Lease, LeaseLost, enqueue
-from splitter.sender import Stopping, UploadClosed
+from splitter.lease import Lease, LeaseLost
+from splitter.sender import Stopping, Unwanted, UploadClosed
 from splitter.settings import SplitterSlice
 from splitter.split import Tools, split
+from splitter.waiting import enqueue, tidy
 
 log = get_logger(__name__)
 
@@ -69,7 +70,8 @@ class SplitterService:
         """
         slots = [threading.Thread(target=self._slot, name=f"slot-{n}") for n in range(self._settings.slots)]
         heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        for thread in (*slots, heart):
+        tidier = threading.Thread(target=self._tidy, name="tidy", daemon=True)
+        for thread in (*slots, heart, tidier):
             thread.start()
         try:
             while not self._running.stop.is_set():
@@ -192,6 +194,9 @@ class SplitterService:
             self._split(lease, tools)
         except UploadClosed:
             lease.close()
+        except Unwanted:
+            log.info("let go of: a pause or cancellation was asked for")
+            lease.release()
         except Stopping:
             tools.producer.flush(2)
             lease.release()
@@ -220,7 +225,7 @@ class SplitterService:
             _fail(lease, "S3_003", f"{error}; hand the file in again as a new upload")
         except (Fatal, Poison) as error:
             _fail(lease, "UNK_001", str(error))
-        except (LeaseLost, UploadClosed, Stopping, Retryable):
+        except (LeaseLost, UploadClosed, Unwanted, Stopping, Retryable):
             raise
         except (Exception, pl.exceptions.PanicException) as error:
             if is_away(error):
@@ -247,6 +252,13 @@ class SplitterService:
                     self._leases.discard(lease)
                 except exc.SQLAlchemyError as error:
                     self._running.health.waiting("database", first_line(error))
+
+    def _tidy(self) -> None:
+        while not self._running.stop.wait(self._settings.poll_seconds):
+            try:
+                tidy(self._engine)
+            except exc.SQLAlchemyError as error:
+                self._running.health.waiting("database", first_line(error))
 
 
 def _fail(lease: Lease, code: str, message: str) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 import pyarrow as pa
 from sqlalchemy import Engine, select
@@ -20,12 +21,13 @@ from rowstream.storage.s3 import S3Store
 from splitter.chunks import Chunk, Cutter
 from splitter.header import Column
 from splitter.lanes import lanes_of
-from splitter.lease import Job, Lease
+from splitter.lease import Lease
 from splitter.limits import Limits
 from splitter.plan import Plan, limits_of, make_plan
 from splitter.reader import Reading, open_reading
 from splitter.sender import Sender
 from splitter.settings import SplitterSlice
+from splitter.waiting import Job
 from splitter.window import Window
 
 log = get_logger(__name__)
@@ -52,7 +54,7 @@ def split(lease: Lease, tools: Tools) -> None:
     Raises:
         FileRejected, ObjectMissing, ObjectChanged, SplitDiffers, UnknownRecordType: the upload has failed.
         StoreUnavailable, Retryable: it may succeed later.
-        LeaseLost, UploadClosed, Stopping: leave it.
+        LeaseLost, UploadClosed, Unwanted, Stopping: leave it.
     """
     job = lease.job
     lease.records_split = lease.bytes_read = 0
@@ -113,8 +115,9 @@ def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools) -> N
     chunks = records = 0
     for chunk in cut:
         chunks, records = chunks + 1, records + chunk.record_count
-        if not settled.has(chunk):
-            sender.send(_message(chunk, plan, lease.job))
+        state = settled.state_of(chunk)
+        if state is not ChunkState.SETTLED:
+            sender.send(_message(chunk, plan, lease.job), redriven=state is ChunkState.REDRIVEN)
     if not lease.job.already_split:
         lease.split(chunks=chunks, records=records)
         reached(Step.FILE_SPLIT)
@@ -145,6 +148,14 @@ def _counted(chunks: list[Chunk], lease: Lease, record_type: RecordType) -> Iter
         yield chunk
 
 
+class ChunkState(Enum):
+    """What a chunk is to a split that comes after another."""
+
+    NEW = "new"
+    SETTLED = "settled"
+    REDRIVEN = "redriven"  # an earlier attempt left it unprocessed: it goes again
+
+
 class _Settled:
     """What the ledger had when the lease was taken; a second split skips it, and checks it."""
 
@@ -155,26 +166,31 @@ class _Settled:
                 select(lanes.lane, lanes.next_seq).where(lanes.batch_upload_id == job.upload_id)
             )
             self._next_seq = {row.lane: row.next_seq for row in next_seqs}
-            digests = connection.execute(
-                select(ledger.chunk_number, ledger.digest).where(ledger.batch_upload_id == job.upload_id)
-            )
-            self._digests = {row.chunk_number: row.digest for row in digests}
+            rows = connection.execute(
+                select(ledger.chunk_number, ledger.digest, ledger.outcome, ledger.attempt).where(
+                    ledger.batch_upload_id == job.upload_id
+                )
+            ).all()
+        self._digests = {row.chunk_number: row.digest for row in rows}
+        self._redriven = {
+            row.chunk_number for row in rows if row.outcome == "unprocessed" and row.attempt < job.attempt
+        }
 
-    def has(self, chunk: Chunk) -> bool:
-        """Whether the chunk is in the ledger.
+    def state_of(self, chunk: Chunk) -> ChunkState:
+        """What the ledger makes of the chunk.
 
         Raises:
-            SplitDiffers: it is, but with other content.
+            SplitDiffers: it has it, but with other content.
         """
         if chunk.lane_seq >= self._next_seq.get(chunk.lane, 0):
-            return False
+            return ChunkState.NEW
         known = self._digests.get(chunk.chunk_number)
         if known and known != chunk.digest:
             raise SplitDiffers(
                 f"chunk {chunk.chunk_number} (rows {chunk.first_row} to {chunk.last_row}) is not the one that was"
                 " processed before; hand the file in again as a new upload"
             )
-        return True
+        return ChunkState.REDRIVEN if chunk.chunk_number in self._redriven else ChunkState.SETTLED
 
 
 def _message(chunk: Chunk, plan: Plan, job: Job) -> RecordChunk:

@@ -31,13 +31,13 @@ from rowstream.records import RecordType, registry
 from rowstream.storage.s3 import S3Store
 from splitter.chunks import Cutter
 from splitter.lanes import lanes_of
-from splitter.lease import Job
 from splitter.limits import Limits
 from splitter.plan import make_plan
 from splitter.reader import open_reading
 from splitter.sender import accounting_headers
 from splitter.settings import SplitterSlice
 from splitter.split import _message
+from splitter.waiting import Job
 from tests.servers import BUCKET
 
 MEMBERS = registry.find("member_certification")

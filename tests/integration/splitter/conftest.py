@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rowstream.database.connection import SPLITTER_ROLE, make_engine
+from tests import servers
 from tests.uploads import Uploads, uploads_in
 
 
@@ -21,3 +22,9 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = make_engine(database_url, role=SPLITTER_ROLE, service="splitter", pool_size=8)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def module_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.broker_server(tmp_path_factory.mktemp("broker")) as server:
+        yield server.address

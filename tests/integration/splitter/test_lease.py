@@ -16,10 +16,11 @@ from rowstream.messages.upload_failed import UploadFailed
 from rowstream.messages.upload_split import UploadSplit
 from rowstream.records import registry
 from splitter.header import Column
-from splitter.lease import Lease, LeaseLost, enqueue
+from splitter.lease import Lease, LeaseLost
 from splitter.limits import Limits
 from splitter.plan import Plan, make_plan
 from splitter.settings import SplitterSlice
+from splitter.waiting import enqueue
 from tests.servers import until
 from tests.uploads import TRACE, Uploads
 

@@ -215,15 +215,3 @@ def test_an_event_whose_schema_is_registered_later_is_taken(system: System) -> N
     announce(system.broker, codec.MARKER + codec.fingerprint(newer) + body + b"\x02f")
     system.closed(upload)
     assert len(system.uploads.loaded(upload)) == 3
-
-
-def test_an_upload_that_is_cancelled_is_let_go_of(system: System) -> None:
-    upload = system.uploads.accept_file(system.store, members(3, start=9_000))
-    system.uploads.request(upload, "pause")  # so that the processor leaves its chunks
-    announce(system.broker, upload)
-    until(lambda: system.uploads.lanes(upload) != [], what="the plan")
-    assert system.uploads.split(upload).closed_at is None
-    system.uploads.change(upload, status="cancelled")
-    row = system.closed(upload)
-    assert row.failure_code is None
-    assert system.uploads.loaded(upload) == {}

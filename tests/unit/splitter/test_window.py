@@ -163,6 +163,43 @@ def test_a_chunk_of_rejections_takes_room_as_well() -> None:
     assert (full.full, full.empty) == (False, True)
 
 
+def test_what_an_earlier_attempt_left_unprocessed_settles_by_its_ledger_row_and_not_by_its_lane() -> None:
+    sent = window()
+    for one in lane_of(1, 3):
+        sent.add(one, 0.0, redriven=True)
+    sent.add(chunk(0, 5), 0.0)
+    assert sent.redriven == [8, 24]
+    sent.observe([LaneState(0, 6, 1)], 1.0)  # neither the lane's place nor its gap says anything of them
+    assert (sent.redriven, sent.empty, sent.must_resend) == ([8, 24], False, False)
+    sent.observe([LaneState(0, 6, 1)], 2.0, redone={8})
+    assert sent.redriven == [24]
+    sent.observe([LaneState(0, 6, 1)], 3.0, redone={24})
+    assert (sent.redriven, sent.empty) == ([], True)
+
+
+def test_they_go_again_when_they_stand_still_or_their_delivery_failed() -> None:
+    sent = window()
+    for one in lane_of(1, 3, 4):
+        sent.add(one, 0.0, redriven=True)
+    sent.observe([LaneState(0, 5, -1)], STALL - 0.1)
+    assert not sent.must_resend
+    sent.observe([LaneState(0, 5, -1)], STALL)
+    assert seqs(sent.take_resends(2)) == [(0, 1)]  # the first alone: the others may only be waiting
+    sent.observe([LaneState(0, 5, -1)], STALL + 1, redone={8})
+    assert seqs(sent.take_resends(3)) == [(0, 3), (0, 4)]  # and nothing behind it moved
+    sent.failed(0)
+    sent.observe([LaneState(0, 5, -1)], STALL + 2)
+    assert seqs(sent.take_resends(4)) == [(0, 3), (0, 4)]
+
+
+def test_they_take_room_like_any_other() -> None:
+    full = window(max_chunks=1)
+    full.add(chunk(0, 1), 0.0, redriven=True)
+    assert full.full
+    full.observe([], 0.0, redone={8})
+    assert not full.full
+
+
 LANES = 3
 MOST = 6
 
