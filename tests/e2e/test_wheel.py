@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,10 @@ def run(environment: Path, folder: Path, *arguments: str) -> subprocess.Complete
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     command = [str(environment / "bin" / arguments[0]), *arguments[1:]]
     return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, check=False)
+
+
+def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel: Path) -> None:
+    assert "rowstream/py.typed" in zipfile.ZipFile(wheel).namelist()
 
 
 def test_nothing_of_the_checkout_is_seen(environment: Path, tmp_path: Path) -> None:
