@@ -39,14 +39,20 @@ def database_url(postgres: servers.Postgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The bootstrap servers of a broker with all topics, shared by the session: expect others' messages."""
+def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Tansu]:
+    """The embedded broker with all topics, shared by the session: expect others' messages, and do not stop it."""
     with servers.broker_server(tmp_path_factory.mktemp("broker")) as server:
-        yield server.address
+        yield server
+
+
+@pytest.fixture(scope="session")
+def broker(tansu: servers.Tansu) -> str:
+    """The bootstrap servers of a broker with all topics, shared by the session: expect others' messages."""
+    return tansu.address
 
 
 @pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[servers.Server]:
+def own_broker(tmp_path: Path) -> Iterator[servers.Broker]:
     """A broker that only this test uses, and may stop, kill and start; its topics are empty."""
     with servers.broker_server(tmp_path) as server:
         yield server

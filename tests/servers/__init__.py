@@ -5,21 +5,24 @@ killed and started again by a test that wants to see a fault. The kernel ends a 
 start none in a thread that ends before the test does.
 """
 
+from tests.servers.broker import Broker
 from tests.servers.clients import kafka_settings, make_organization, messages_in, storage_settings, store_of
 from tests.servers.kafka import ApacheKafka, kafka_server
 from tests.servers.localbucket import BUCKET, object_store_server
 from tests.servers.postgres import Postgres, postgres_server
 from tests.servers.server import Server, free_port, listens, until
-from tests.servers.tansu import broker_server
+from tests.servers.tansu import Tansu, broker_server
 from tests.servers.toxiproxy import Line, Toxiproxy, toxiproxy_server
 from tests.servers.versitygw import versitygw_server
 
 __all__ = [
     "BUCKET",
     "ApacheKafka",
+    "Broker",
     "Line",
     "Postgres",
     "Server",
+    "Tansu",
     "Toxiproxy",
     "broker_server",
     "free_port",

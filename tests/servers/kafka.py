@@ -3,9 +3,10 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,8 +14,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from rowstream.kafka.topics import create_topics
-from tests.servers.server import Server, free_port, listens, running
-from tests.servers.tools import kafka_jars
+from tests.servers.broker import Broker
+from tests.servers.server import free_port, listens, running
+from tests.servers.tools import KAFKA_VERSION, kafka_jars, kept
 
 _CLUSTER = "rowstream-tests-000000"  # what the tool that formats logs takes for an id: 22 characters of base64
 _JAVA = (
@@ -24,6 +26,12 @@ _JAVA = (
     "-XX:-UsePerfData",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )
+_ROLES = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.quorum.voters": "1@127.0.0.1:2",
+    "controller.listener.names": "CONTROLLER",
+}
 _QUICK = {
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
@@ -43,22 +51,22 @@ _QUICK = {
 
 
 @dataclass(kw_only=True)
-class ApacheKafka(Server):
+class ApacheKafka(Broker):
     """A broker that keeps its log when it is stopped or killed; `lose_log` takes it away while it is down."""
 
     data: Path
     properties: Path
-    jars: Path
-    format_options: Sequence[str] = field(default=())
+    format_options: tuple[str, ...] = ()
+    keeps_its_log: bool = True
 
     def lose_log(self) -> None:
-        """Format the log anew, as after a disk that was replaced: no topic, no offset is left."""
+        """Format the log anew, as after a disk that was replaced."""
         assert self.process is None, "a running broker cannot lose its log"
         shutil.rmtree(self.data, ignore_errors=True)
-        command = [*_java(self.jars), "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(self.properties)]
-        done = subprocess.run([*command, *self.format_options], capture_output=True, text=True, timeout=60, check=False)
-        if done.returncode:
-            raise AssertionError(f"the log of Apache Kafka cannot be formatted: {done.stderr[-2000:]}")
+        if self.format_options:
+            _format(self.properties, self.format_options)
+        else:
+            shutil.copytree(kept(f"kafka-{KAFKA_VERSION}-formatted", _format_template), self.data)
 
 
 @contextmanager
@@ -68,8 +76,9 @@ def kafka_server(
     data: Path | None = None,
     listeners: Mapping[str, int] = MappingProxyType({}),
     properties: Mapping[str, str] = MappingProxyType({}),
-    format_options: Sequence[str] = (),
+    format_options: tuple[str, ...] = (),
     advertised_port: int | None = None,
+    doors: Mapping[str, tuple[int, int]] = MappingProxyType({}),
 ) -> Iterator[ApacheKafka]:
     """An Apache Kafka with all topics; a restart keeps its log, unless `lose_log` is called in between.
 
@@ -80,8 +89,11 @@ def kafka_server(
         properties: settings of the broker that win over those of the tests.
         format_options: for the tool that formats the log, such as credentials.
         advertised_port: the port that clients are sent to, where a proxy stands before the broker.
+        doors: further plaintext listeners by any name: the port, and the one that clients who come to it are sent to,
+            so that each client can have a proxy of its own.
     """
-    server = _new_kafka(folder, data or folder / "kafka-data", listeners, properties, advertised_port)
+    data = data or folder / "kafka-data"
+    server = _new_kafka(folder, data, listeners, properties, advertised_port, doors)
     server.format_options = format_options
     server.lose_log()
     with running(server):
@@ -89,30 +101,34 @@ def kafka_server(
 
 
 def _new_kafka(
-    folder: Path, data: Path, listeners: Mapping[str, int], properties: Mapping[str, str], advertised_port: int | None
+    folder: Path,
+    data: Path,
+    listeners: Mapping[str, int],
+    properties: Mapping[str, str],
+    advertised_port: int | None,
+    doors: Mapping[str, tuple[int, int]],
 ) -> ApacheKafka:
     port, controller = free_port(), free_port()
-    ports = {"PLAINTEXT": port, **listeners}
-    advertised = {**ports, "PLAINTEXT": advertised_port or port}
+    protocols = {"CONTROLLER": "PLAINTEXT", "PLAINTEXT": "PLAINTEXT"}
+    protocols |= {name: name for name in listeners} | dict.fromkeys(doors, "PLAINTEXT")
+    ports = {"PLAINTEXT": port, **listeners, **{name: door for name, (door, _) in doors.items()}}
+    advertised = {**ports, "PLAINTEXT": advertised_port or port, **{name: to for name, (_, to) in doors.items()}}
     config = {
-        "process.roles": "broker,controller",
-        "node.id": "1",
+        **_ROLES,
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "controller.listener.names": "CONTROLLER",
         "listeners": _addresses({**ports, "CONTROLLER": controller}),
         "advertised.listeners": _addresses(advertised),
-        "listener.security.protocol.map": ",".join(["CONTROLLER:PLAINTEXT", *(f"{name}:{name}" for name in ports)]),
+        "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
         "log.dirs": str(data),
         **_QUICK,
         **properties,
     }
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "server.properties"
-    file.write_text("".join(f"{name}={value}\n" for name, value in config.items()))
-    jars = kafka_jars()
+    file.write_text(_lines(config))
     return ApacheKafka(
         name="Apache Kafka",
-        command=[*_java(jars), "kafka.Kafka", str(file)],
+        command=[*_java(), "kafka.Kafka", str(file)],
         port=port,
         log=folder / "kafka.log",
         environment={"PATH": os.environ["PATH"]},
@@ -120,12 +136,30 @@ def _new_kafka(
         settle=lambda: create_topics(f"127.0.0.1:{port}"),
         data=data,
         properties=file,
-        jars=jars,
     )
 
 
-def _java(jars: Path) -> list[str]:
-    return ["java", *_JAVA, "-cp", f"{jars}/*"]
+def _format_template(folder: Path) -> None:
+    """An empty log, as the tool makes it in a second; a copy of it takes no time."""
+    with tempfile.NamedTemporaryFile("w", suffix=".properties") as file:
+        file.write(_lines({**_ROLES, "listeners": "PLAINTEXT://:1,CONTROLLER://:2", "log.dirs": str(folder)}))
+        file.flush()
+        _format(Path(file.name), ())
+
+
+def _format(properties: Path, options: tuple[str, ...]) -> None:
+    command = [*_java(), "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(properties), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise AssertionError(f"the log of Apache Kafka cannot be formatted: {done.stderr[-2000:]}")
+
+
+def _java() -> list[str]:
+    return ["java", *_JAVA, "-cp", f"{kafka_jars()}/*"]
+
+
+def _lines(properties: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
 def _addresses(ports: Mapping[str, int]) -> str:

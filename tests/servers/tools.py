@@ -49,15 +49,15 @@ def program(name: str, needed_for: str) -> str:
 def kafka_jars() -> Path:
     """The folder of Apache Kafka's jars, from Maven Central."""
     program("java", "Apache Kafka")
-    return _once(f"kafka-{KAFKA_VERSION}", _fetch_kafka)
+    return kept(f"kafka-{KAFKA_VERSION}", _fetch_kafka)
 
 
 def go_program(package: str, name: str) -> Path:
     """A program written in Go, built from its newest release; `name` is how the build calls it."""
-    return _once(f"go-{package.replace('/', '-')}", lambda folder: _build(package, folder)) / name
+    return kept(f"go-{package.replace('/', '-')}", lambda folder: _build(package, folder)) / name
 
 
-def _once(name: str, fetch: Callable[[Path], None]) -> Path:
+def kept(name: str, fetch: Callable[[Path], None]) -> Path:
     """The folder `name` of the cache; `fetch` fills it the first time, all of it or nothing."""
     cache = Path(os.environ.get("ROWSTREAM_TESTS_CACHE") or Path.home() / ".cache" / "rowstream-tests")
     cache.mkdir(parents=True, exist_ok=True)
