@@ -62,7 +62,7 @@ def raw_text(raw: bytes, limits: Limits) -> str:
 
 def wrong_count(row_number: int, found: int, expected: int, raw: bytes, limits: Limits) -> ParseRejection:
     """The rejection of a record that has not as many cells as the header."""
-    message = f"The record has {found} cell{'' if found == 1 else 's'}, the header has {expected}"
+    message = f"the record has {found} cell{'' if found == 1 else 's'}, the header has {expected}"
     return ParseRejection(row_number, "VAL_006", message, raw_text(raw, limits))
 
 

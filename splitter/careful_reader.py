@@ -125,9 +125,9 @@ class CarefulReader:
 def _not_text(row_number: int, raw: bytes, limits: Limits) -> ParseRejection:
     try:
         raw.decode()
-        message = f"Byte {raw.index(0) + 1} of the record is NUL, which no text has"
+        message = f"byte {raw.index(0) + 1} of the record is NUL, which no text has"
     except UnicodeDecodeError as error:
         message = (
-            f"Byte {error.start + 1} of the record, 0x{raw[error.start]:02X}, is not UTF-8: save the file as UTF-8"
+            f"byte {error.start + 1} of the record, 0x{raw[error.start]:02X}, is not UTF-8: save the file as UTF-8"
         )
     return ParseRejection(row_number, "VAL_007", message, raw_text(raw, limits))

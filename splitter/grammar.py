@@ -103,7 +103,7 @@ def find_record(line_ends: LineEnds, start: int, limit: int) -> tuple[int, Spans
             at = comma + 1
         if at > bound:
             break
-    return BadRecord("VAL_009", f"The record is longer than {limit} bytes, the most that a record may have", bound)
+    return BadRecord("VAL_009", f"the record is longer than {limit} bytes, the most that a record may have", bound)
 
 
 def cells_of(data: bytes, start: int, end: int, spans: Spans) -> list[str]:
@@ -127,12 +127,12 @@ def cells_of(data: bytes, start: int, end: int, spans: Spans) -> list[str]:
 def _bad_quote(data: bytes, closing: int, following: bytes, bound: int, limit: int) -> str | None:
     """What is wrong with a quoted cell whose closing quote is looked for at `closing`, or None."""
     if closing >= len(data):
-        return "A quote is opened and never closed: the file ends before"
+        return "a quote is opened and never closed: the file ends before"
     if closing >= bound or following == b'"':  # a quote doubled across the bound
-        return f"A quote is opened and not closed within {limit} bytes, the most that a record may have"
+        return f"a quote is opened and not closed within {limit} bytes, the most that a record may have"
     if following not in (b"", b",", b"\r", b"\n"):
         return (
-            "A quoted cell goes on behind its closing quote: a quote that belongs to the cell must be doubled, "
+            "a quoted cell goes on behind its closing quote: a quote that belongs to the cell must be doubled, "
             "and a comma or a line end must follow the closing one"
         )
     return None

@@ -74,7 +74,7 @@ def read_header(source: Lookahead, record_type: RecordType, limits: Limits) -> H
     source.fill(SNIFF_BYTES)
     start = source.data[source.at : source.at + SNIFF_BYTES]
     if reason := what_is_no_text(start):
-        raise FileRejected("FMT_002", f"The file is not text: {reason}")
+        raise FileRejected("FMT_002", f"the file is not text: {reason}")
     if start.startswith(codecs.BOM_UTF8):
         source.advance_to(source.at + len(codecs.BOM_UTF8))
     row = _skip_blank_lines(source) + 1
@@ -92,7 +92,7 @@ def _skip_blank_lines(source: Lookahead) -> int:
         skipped += count
         source.advance_to(at)
     what = f"{skipped} blank lines and nothing else" if skipped else "nothing"
-    raise FileRejected("FMT_001", f"The file is empty: it holds {what}. A header was expected in its first line")
+    raise FileRejected("FMT_001", f"the file is empty: it holds {what}. A header was expected in its first line")
 
 
 def _read_cells(source: Lookahead, limits: Limits) -> list[str]:
@@ -102,20 +102,20 @@ def _read_cells(source: Lookahead, limits: Limits) -> list[str]:
     if isinstance(found, BadRecord):
         if found.code == "VAL_009":
             message = (
-                f"The header (the file's first line) is longer than {limit} bytes. Is there a line end in the file?"
+                f"the header (the file's first line) is longer than {limit} bytes. Is there a line end in the file?"
             )
             raise FileRejected("FMT_005", message)
-        raise FileRejected("FMT_003", f"The header (the file's first line) can't be read. {found.message}")
+        raise FileRejected("FMT_003", f"the header (the file's first line) cannot be read: {found.message}")
     end, spans = found
     raw = source.data[source.at : end]
     try:
         cells = cells_of(source.data, source.at, end, spans)
     except UnicodeDecodeError:
         message = "its header is not UTF-8. Save it as “CSV UTF-8”, or convert it to UTF-8"
-        raise FileRejected("FMT_002", f"The file is not text that can be read: {message}") from None
+        raise FileRejected("FMT_002", f"the file is not text that can be read: {message}") from None
     if b"\0" in raw:
         raise FileRejected(
-            "FMT_002", "The file is not text: its header holds NUL. Export the records as a CSV file in UTF-8"
+            "FMT_002", "the file is not text: its header holds NUL. Export the records as a CSV file in UTF-8"
         )
     source.advance_to(after_line_end(source.data, end))
     return cells
@@ -123,7 +123,7 @@ def _read_cells(source: Lookahead, limits: Limits) -> list[str]:
 
 def _header(cells: Sequence[str], row: int, record_type: RecordType, limits: Limits) -> Header:
     if len(cells) > limits.max_columns:
-        message = f"The header has {len(cells)} columns, more than the {limits.max_columns} that are allowed"
+        message = f"the header has {len(cells)} columns, more than the {limits.max_columns} that are allowed"
         raise FileRejected("FMT_005", f"{message}: leave out what {record_type.name} does not need")
     columns = [Column(cell, record_type.column_of(cell)) for cell in cells]
     _refuse_unknown(columns, record_type)
@@ -137,7 +137,7 @@ def _header(cells: Sequence[str], row: int, record_type: RecordType, limits: Lim
 def _refuse_unknown(columns: Sequence[Column], record_type: RecordType) -> None:
     if any(column.name for column in columns):
         return
-    message = f"The header names no column of {record_type.name}: found {_shown([c.header for c in columns])}"
+    message = f"the header names no column of {record_type.name}: found {_shown([c.header for c in columns])}"
     for separator, name in _SEPARATORS.items():
         if any(record_type.column_of(part) for column in columns for part in column.header.split(separator)):
             raise FileRejected(
@@ -161,7 +161,7 @@ def _refuse_repeated(columns: Sequence[Column]) -> None:
             what = f"the column {column.name}" if column.name else "the same"
             raise FileRejected(
                 "FMT_004",
-                f"The header repeats a column: {_shown([columns[first].header])} (column {first + 1}) and "
+                f"the header repeats a column: {_shown([columns[first].header])} (column {first + 1}) and "
                 f"{_shown([column.header])} (column {position + 1}) mean {what}. Rename or delete one of them",
             )
 
@@ -172,7 +172,7 @@ def _refuse_missing(columns: Sequence[Column], record_type: RecordType) -> None:
     if missing:
         raise FileRejected(
             "FMT_003",
-            f"The header lacks {_shown(missing)}, which {record_type.name} requires: found "
+            f"the header lacks {_shown(missing)}, which {record_type.name} requires: found "
             f"{_shown([column.header for column in columns])}. Add what is missing, or rename it",
         )
 

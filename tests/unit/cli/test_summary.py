@@ -24,8 +24,8 @@ def lines(view: RenderableType) -> list[str]:
         ({"status": "pending", "total_records": None}, "· things.csv pending"),
         ({"status": "cancelled", "total_records": None}, "✗ things.csv cancelled"),
         (
-            {"status": "failed", "failure_code": "FMT_001", "failure_message": "The file is empty"},
-            "✗ things.csv failed, FMT_001: The file is empty",
+            {"status": "failed", "failure_code": "FMT_001", "failure_message": "the file is empty"},
+            "✗ things.csv failed, FMT_001: the file is empty",
         ),
     ],
 )

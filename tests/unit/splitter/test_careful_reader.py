@@ -127,8 +127,8 @@ def test_limit(data: bytes, rows: list[object], rejections: list[object]) -> Non
     [
         (b"1\n", ROOMY, "has 1 cell, the header has 3"),
         (b"1,2,3,4\n", ROOMY, "has 4 cells, the header has 3"),
-        (b"1,2,\xe9\n", ROOMY, "Byte 5 of the record, 0xE9, is not UTF-8"),
-        (b"1,2,\0\n", ROOMY, "Byte 5 of the record is NUL"),
+        (b"1,2,\xe9\n", ROOMY, "byte 5 of the record, 0xE9, is not UTF-8"),
+        (b"1,2,\0\n", ROOMY, "byte 5 of the record is NUL"),
         (b'1,"2"x,3\n', ROOMY, "goes on behind its closing quote"),
         (b'1,"2,3\n', ROOMY, "never closed"),
         (b'1,"2,3\n' + b"4,5,6\n" * 9, SMALL, "not closed within 20 bytes"),
@@ -139,6 +139,7 @@ def test_limit(data: bytes, rows: list[object], rejections: list[object]) -> Non
 def test_a_rejection_says_what_was_found_and_expected(data: bytes, limits: Limits, said: str) -> None:
     rejection = read_carefully_only(HEADER + data, limits)[1][0]
     assert said in rejection.message
+    assert rejection.message[0].islower(), "as every message: a reader sees it behind a row number"
 
 
 class Counted(bytes):

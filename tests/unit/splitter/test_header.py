@@ -90,7 +90,7 @@ TIGHT = Limits(max_columns=4, max_header_bytes=30, max_record_bytes=30)
         pytest.param(b"id;number;note\n", "FMT_003", ["separated by semicolons", "commas"], id="semicolons"),
         pytest.param(b"id\tnumber\tnote\n", "FMT_003", ["separated by tabs"], id="tabs"),
         pytest.param(b"id|number|note\n", "FMT_003", ["separated by vertical bars"], id="vertical bars"),
-        pytest.param(b'id,"number\n1,2\n', "FMT_003", ["can't be read", "never closed"], id="quote never closed"),
+        pytest.param(b'id,"number\n1,2\n', "FMT_003", ["cannot be read", "never closed"], id="quote never closed"),
         pytest.param(b'id,"number"x\n', "FMT_003", ["closing quote"], id="text behind a quote"),
         pytest.param(b'id,"number\n' + b"1,2\n" * 9, "FMT_003", ["within 30 bytes"], id="quote not closed in time"),
         pytest.param(b"id,number,ID\n", "FMT_004", ["“id” (column 1)", "“ID” (column 3)", "column id"], id="twice"),
@@ -105,6 +105,7 @@ def test_refused(data: bytes, code: str, said: list[str]) -> None:
         with pytest.raises(FileRejected) as caught:
             header_of(data, TIGHT, chops)
         assert caught.value.code == code
+        assert caught.value.message[0].islower(), "as every message: a reader sees it behind a code or a row number"
         for words in said:
             assert words in caught.value.message
 
