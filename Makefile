@@ -1,6 +1,6 @@
 # rowstream's verbs. `make` alone explains them. Each one sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench docs clean lock
+.PHONY: help setup demo up test fault check bench docs clean lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +29,9 @@ up: setup ## Start the whole system here and keep it running until Ctrl-C
 
 test: setup ## Run every test against real servers, with coverage
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+fault: setup ## Strike a running system by 300 faults, ten of each kind, and check every record (takes an hour)
+	@$(BIN)/python -m tests.fault
 
 check: setup ## Lint, types and the rules of the house
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,36 @@
+"""`python -m tests.fault`: many faults on one system, a line for each, a table by kind; each has its number."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.fault.plan import KINDS, plan_of
+from tests.fault.report import table
+from tests.fault.run import Outcome, strike_all
+from tests.fault.world import world
+
+
+def main() -> None:
+    """Strike, print, and exit with 1 if anything was not as promised."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fault", description=__doc__)
+    parser.add_argument("--faults", type=int, default=300, help="how many (default: 300)")
+    parser.add_argument("--seed", type=int, default=0, help="the number of the first (default: 0)")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="only this kind; may be given again")
+    parser.add_argument("--keep", type=Path, help="copy the logs of every part to this folder at the end")
+    asked = parser.parse_args()
+    kinds = asked.kind or tuple(KINDS)
+    plans = [plan_of(number, kinds) for number in range(asked.seed, asked.seed + asked.faults)]
+    outcomes: list[Outcome] = []
+    with world(keep=asked.keep) as made:
+        outcomes.extend(strike_all(made, plans, _say))
+    _say(table(outcomes))
+    sys.exit(any(outcome.violations or not outcome.struck for outcome in outcomes))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Services that die, leave, stand still, come and go."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tests.fault.scene import Scene
+from tests.fault.world import SESSION_SECONDS, SPARE
+
+_STORM_TURNS = 6
+_STORM_SECONDS = 0.7
+
+
+@contextmanager
+def kill(scene: Scene) -> Iterator[str]:
+    """kill -9 exactly after a step; started again by the supervisor."""
+    yield _strike(scene, signal.SIGKILL)[1]
+
+
+@contextmanager
+def terminate(scene: Scene) -> Iterator[str]:
+    """SIGTERM while a batch is in hand."""
+    pid, where = _strike(scene, signal.SIGTERM)
+    scene.until(lambda: _has_left(pid), f"process {pid} to leave")
+    yield where
+
+
+@contextmanager
+def freeze(scene: Scene) -> Iterator[str]:
+    """SIGSTOP for one and a half session timeouts, then woken: what it held is another's by now."""
+    pid, where = _strike(scene, signal.SIGSTOP)
+    time.sleep(1.5 * SESSION_SECONDS)
+    _wake(pid)
+    yield where
+
+
+@contextmanager
+def freeze_long(scene: Scene) -> Iterator[str]:
+    """SIGSTOP until all others have finished, however long that takes, then woken: a zombie of an ended upload."""
+    pid, where = _strike(scene, signal.SIGSTOP)
+    try:
+        scene.until(scene.all_ended, "the others to finish what a frozen process held", seconds=60)
+    finally:
+        _wake(pid)
+    yield f"{where}, until the others had ended everything"
+
+
+@contextmanager
+def rebalance_storm(scene: Scene) -> Iterator[str]:
+    """A processor comes and goes, again and again."""
+    scene.begin_and_wait()
+    spare = scene.world.services[SPARE]
+    number = signal.SIGKILL if scene.plan.where == "kill" else signal.SIGTERM
+    for _ in range(_STORM_TURNS):
+        scene.world.supervisor.start(spare)
+        scene.until(lambda: spare.readiness()[0] == 200 or scene.all_ended(), "the spare processor to join")
+        time.sleep(_STORM_SECONDS)
+        scene.world.supervisor.end(spare, number)
+    yield f"{_STORM_TURNS} times a processor more and one less"
+
+
+def _strike(scene: Scene, number: signal.Signals) -> tuple[int, str]:
+    service, step = scene.plan.where.split("/")
+    scene.order(service, step, number)
+    scene.begin()
+    return scene.until_struck(service), f"{service} at {step}, time {scene.plan.nth}"
+
+
+def _has_left(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def _wake(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+FAULTS = {
+    **dict.fromkeys(("kill-gateway", "kill-splitter", "kill-processor", "kill-auditor"), kill),
+    "terminate": terminate,
+    "freeze": freeze,
+    "freeze-long": freeze_long,
+    "rebalance-storm": rebalance_storm,
+}

@@ -1,0 +1,41 @@
+"""A plan follows from its number, and many plans reach every place of every kind."""
+
+from collections import Counter
+
+import pytest
+
+from tests.fault.plan import KINDS, plan_of
+
+LONG = 300
+
+
+def test_the_same_number_makes_the_same_plan() -> None:
+    assert [plan_of(number) for number in range(50)] == [plan_of(number) for number in range(50)]
+
+
+def test_another_number_makes_another_workload() -> None:
+    assert len({plan_of(number).files for number in range(LONG)}) == LONG
+
+
+def test_three_hundred_faults_are_at_least_ten_of_every_kind() -> None:
+    counts = Counter(plan_of(number).kind for number in range(LONG))
+    assert counts.keys() == KINDS.keys()
+    assert min(counts.values()) >= 10
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if len(KINDS[kind]) <= 10])
+def test_three_hundred_faults_strike_everywhere(kind: str) -> None:
+    struck = {plan.where for plan in map(plan_of, range(LONG)) if plan.kind == kind}
+    assert struck == set(KINDS[kind])
+
+
+@pytest.mark.parametrize("number", [0, 7, 123, 2_000])
+def test_two_uploads_at_least_are_under_way(number: int) -> None:
+    files = plan_of(number).files
+    assert len(files) >= 2
+    assert all(3_000 <= file.rows < 9_000 for file in files)
+
+
+def test_one_kind_can_be_asked_for() -> None:
+    assert {plan_of(number, ["partition"]).kind for number in range(30)} == {"partition"}
+    assert {plan_of(number, ["partition"]).where for number in range(30)} == set(KINDS["partition"])
