@@ -87,15 +87,21 @@ def toxiproxy(tmp_path: Path) -> Iterator[servers.Toxiproxy]:
 
 
 @pytest.fixture(scope="session")
-def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    """An S3 server with the bucket `rowstream`, shared by the session."""
+def localbucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """The embedded object store with the bucket `rowstream`, shared by the session."""
     with servers.object_store_server(tmp_path_factory.mktemp("objects")) as server:
         yield server
 
 
+@pytest.fixture(scope="session")
+def object_store(localbucket: servers.Server) -> servers.Server:
+    """An S3 server with the bucket `rowstream`, shared by the session."""
+    return localbucket
+
+
 @pytest.fixture
 def store_settings(object_store: servers.Server) -> StorageSettings:
-    """How to reach the S3 server; presigned_post is off, as that server has none."""
+    """How to reach the S3 server; presigned_post is off, as the embedded one has none."""
     return servers.storage_settings(object_store)
 
 

@@ -25,6 +25,7 @@ MAX_BYTES = 1_000_000
 WANTED = {"record_type": "member_certification", "filename": "members.csv", "size_bytes": 3}
 NOBODYS = "0198c0de-0000-7000-8000-0000000000ff"
 JSON = {"Content-Type": "application/json"}
+CONTROL = ("pause", "resume", "cancel", "retry")
 
 
 @pytest.fixture(scope="module")
@@ -275,10 +276,11 @@ class TestConfirm:
 
 
 class TestUpload:
-    def test_it_is_the_columns_by_name_and_four_more(self, api: httpx.Client) -> None:
+    def test_it_is_the_columns_by_name_and_more(self, api: httpx.Client) -> None:
         upload = api.get(f"{UPLOADS_PATH}/{accepted(api)}").json()
         columns = {column.name for column in batch_uploads.c} - {"s3_bucket", "s3_key"}
-        assert upload.keys() == columns | {"duration_ms", "records_split", "bytes_read", "errors_by_code"}
+        progress = {"duration_ms", "records_split", "bytes_read", "errors_by_code"}
+        assert upload.keys() == columns | progress | {"requested", "undo", "undone_records", "undone_at"}
 
     def test_progress_comes_from_the_splitter_and_the_duration_from_the_database(
         self, api: httpx.Client, url: str
@@ -377,6 +379,9 @@ class TestKeys:
             ("GET", UPLOADS_PATH),
             ("GET", f"{UPLOADS_PATH}/{NOBODYS}"),
             ("GET", f"{UPLOADS_PATH}/{NOBODYS}/errors"),
+            *(("POST", f"{UPLOADS_PATH}/{NOBODYS}/{verb}") for verb in CONTROL),
+            ("GET", "/api/v1/dead_letters"),
+            ("GET", f"/api/v1/dead_letters/{NOBODYS}"),
             ("GET", "/api/v1/record_types"),
         ],
     )
@@ -529,6 +534,17 @@ class TestPages:
         text = api.get("/openapi.json").text
         for name in set(re.findall(r"#/components/schemas/(\w+)", text)):
             assert name in openapi["components"]["schemas"]
+
+    @pytest.mark.parametrize("verb", CONTROL)
+    def test_control_is_described_with_both_answers_that_mean_yes(self, api: httpx.Client, verb: str) -> None:
+        openapi = api.get("/openapi.json").json()
+        (operation,) = openapi["paths"][f"{UPLOADS_PATH}/{{upload_id}}/{verb}"].values()
+        assert {"200", "202", "401", "404", "409", "503"} <= operation["responses"].keys()
+        for code in ("200", "202"):
+            schema = operation["responses"][code]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Upload"}
+        assert ("requestBody" in operation) == (verb == "cancel")
+        assert not operation.get("requestBody", {}).get("required", False)
 
 
 class TestAway:

@@ -1,4 +1,4 @@
-"""What the services rely on in an object store, shown with the embedded one and over a line that is cut."""
+"""What the services rely on in an object store, shown with the embedded one, with a strict one, and over a cut line."""
 
 import io
 import os
@@ -6,15 +6,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.s3 import ObjectStream, S3Store
 from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, StoreUnavailable
-from tests.servers import BUCKET, Server, storage_settings
+from tests.servers import BUCKET, Server, storage_settings, store_of
 
 SIZE = 700_000
 DATA = os.urandom(SIZE)
@@ -69,6 +71,13 @@ def line_to(server: Server) -> Iterator[tuple[Line, S3Store]]:
         line = Line(("127.0.0.1", server.port), listener)
         threading.Thread(target=line.serve, daemon=True).start()
         yield line, S3Store(storage_settings(server).model_copy(update={"endpoint_url": line.address}))
+
+
+@pytest.fixture(scope="session", params=["localbucket", "versitygw"])
+def object_store(request: pytest.FixtureRequest) -> Server:
+    """Each of the servers; every test runs with both, unchanged."""
+    server: Server = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +154,45 @@ def test_a_presigned_post_says_the_size_that_the_store_must_see(store_settings: 
     assert presigned.fields["key"] == key
     assert {"policy", "x-amz-signature"} <= presigned.fields.keys()
     assert "tests-secret" not in str(presigned)
+
+
+@pytest.mark.parametrize(("sent", "status", "stored"), [(5, 204, True), (4, 400, False), (6, 400, False)])
+def test_a_strict_store_takes_by_post_the_size_that_was_announced_and_no_other(
+    versitygw: Server, key: str, sent: int, status: int, *, stored: bool
+) -> None:
+    posting = S3Store(storage_settings(versitygw).model_copy(update={"presigned_post": True}))
+    presigned = posting.presign(BUCKET, key, size=5, seconds=60)
+    assert httpx.post(presigned.url, data=presigned.fields, files={"file": b"x" * sent}).status_code == status
+    if stored:
+        assert posting.look(BUCKET, key).size == 5
+    else:
+        with pytest.raises(ObjectMissing):
+            posting.look(BUCKET, key)
+
+
+def test_a_strict_store_takes_nothing_from_who_has_not_signed(versitygw: Server, key: str) -> None:
+    presigned = store_of(versitygw).presign(BUCKET, key, size=5, seconds=60)
+    assert httpx.put(presigned.url.replace("X-Amz-Signature=", "X-Amz-Signature=0"), content=b"hello").is_client_error
+    with pytest.raises(ObjectMissing):
+        store_of(versitygw).look(BUCKET, key)
+    stranger = S3Store(storage_settings(versitygw).model_copy(update={"secret_access_key": SecretStr("wrong")}))
+    with pytest.raises(StoreUnavailable, match=r"refused s3://.*SignatureDoesNotMatch") as refusal:
+        stranger.open(BUCKET, key, etag="x", size=1)
+    assert "wrong" not in str(refusal.value)
+
+
+def test_without_keys_the_identity_of_the_machine_is_used(
+    versitygw: Server, key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An IAM role is one link of boto3's chain; a profile in a file is another, which can be had here."""
+    profile = tmp_path / "credentials"
+    settings = storage_settings(versitygw).model_copy(update={"access_key_id": None, "secret_access_key": None})
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StoreUnavailable, match="NoCredentials"):
+        S3Store(settings).put(BUCKET, key, io.BytesIO(b"x"))
+    profile.write_text("[default]\naws_access_key_id = tests\naws_secret_access_key = tests-secret\n")
+    assert S3Store(settings).put(BUCKET, key, io.BytesIO(b"hello")).size == 5
 
 
 def test_buckets_are_made_once(store: S3Store) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult
+from rowstream.messages.record_accepted import RecordAccepted
 from rowstream.messages.record_chunk import RecordChunk
 from rowstream.messages.upload_accepted import UploadAccepted
 from rowstream.messages.upload_failed import UploadFailed
@@ -19,7 +20,16 @@ from rowstream.messages.upload_split import UploadSplit
 from rowstream.messages.upload_status import UploadStatus
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
-MESSAGES = (ChunkResult, RecordChunk, UploadAccepted, UploadFailed, UploadRequest, UploadSplit, UploadStatus)
+MESSAGES = (
+    ChunkResult,
+    RecordAccepted,
+    RecordChunk,
+    UploadAccepted,
+    UploadFailed,
+    UploadRequest,
+    UploadSplit,
+    UploadStatus,
+)
 CURRENT = sorted(path.stem for path in SCHEMAS.glob("*.avsc"))
 
 

@@ -18,7 +18,7 @@ def kafka_settings(bootstrap_servers: str) -> KafkaSettings:
 
 
 def storage_settings(server: Server) -> StorageSettings:
-    """Settings for the S3 server of the tests, which has no presigned POST."""
+    """Settings for an S3 server of the tests; without presigned POST, which the embedded one has not."""
     return StorageSettings.model_validate(
         {
             "endpoint_url": f"http://{server.address}",
