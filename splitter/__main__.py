@@ -32,7 +32,7 @@ def _run(settings: SplitterSettings) -> None:
             settings.database.url.get_secret_value(),
             role=SPLITTER_ROLE,
             service="splitter",
-            pool_size=settings.database.pool_size,
+            pool_size=max(settings.database.pool_size, (settings.splitter.slots + settings.splitter.small_slots) // 2),
             idle_seconds=settings.splitter.lease_seconds,
         )
         schemas = until_ready(engine, health, service.stop)

@@ -17,13 +17,14 @@ from rowstream.messages.record_chunk import RecordChunk
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import CHUNKS_SENT
 from rowstream.runtime.steps import Step, reached
+from splitter.budget import Held, Share
 from splitter.lease import SOURCE, Lease
-from splitter.window import LaneState, Window
+from splitter.window import LaneState, Window, held_bytes
 
 log = get_logger(__name__)
 
 _LOOK_SECONDS = 0.2  # how often to look at the lanes while there is room
-_WAIT_SECONDS = 0.02  # how often when there is none
+_WAIT_SECONDS = 0.02  # how often when there is none, if no other upload is in hand
 _FAILED_SECONDS = 1.0  # how long to wait before sending again what the broker did not take
 
 
@@ -49,12 +50,14 @@ class Sender:
         producer: Producer,
         lease: Lease,
         window: Window,
+        share: Share,
         partitions: int,
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._producer, self._lease, self._window = engine, producer, lease, window
-        self._partitions, self._stop, self._clock = partitions, stop, clock
+        self._share, self._partitions, self._stop, self._clock = share, partitions, stop, clock
+        self._undelivered = 0  # bytes that the producer has
         self._looked_at = clock()
         self._failed = False
         job = lease.job
@@ -75,9 +78,9 @@ class Sender:
         Raises:
             LeaseLost, UploadClosed, Unwanted, Stopping: stop splitting.
         """
-        if self._window.full or self._clock() - self._looked_at >= _LOOK_SECONDS:
+        if self._clock() - self._looked_at >= _LOOK_SECONDS:
             self._look()
-        while self._window.full:
+        while not self._has_room:
             self._wait()
         current = replace(chunk, epoch=self._lease.epoch)
         self._window.add(current, self._clock(), redriven=redriven)
@@ -93,11 +96,16 @@ class Sender:
         while not self._window.empty:
             self._wait()
 
+    @property
+    def _has_room(self) -> bool:
+        held = self._window.held
+        return self._share.may_hold_more(Held(held.chunks, held.bytes + self._undelivered))
+
     def _wait(self) -> None:
         if self._failed:
             self._failed = False
             self._stop.wait(_FAILED_SECONDS)
-        self._producer.poll(_WAIT_SECONDS)
+        self._producer.poll(_WAIT_SECONDS * self._share.uploads)
         self._look()
 
     def _look(self) -> None:
@@ -142,7 +150,11 @@ class Sender:
             return set(connection.scalars(query))
 
     def _produce(self, chunk: RecordChunk, reason: str) -> None:
+        size = held_bytes(chunk)
+        self._undelivered += size
+
         def report(error: str | None, lane: int = chunk.lane) -> None:
+            self._undelivered -= size
             if error:
                 self._window.failed(lane)
                 self._failed = True

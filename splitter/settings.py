@@ -8,16 +8,20 @@ from rowstream.runtime.settings import ServiceSettings
 class SplitterSlice(BaseModel):
     """How uploads are split. What a plan pins (limits, lanes, chunk sizes) counts for uploads planned from now on."""
 
-    slots: int = Field(2, ge=1, le=64, description="Uploads that one splitter splits at a time")
+    slots: int = Field(10, ge=1, le=64, description="Uploads of any size that one splitter splits at a time")
+    small_slots: int = Field(2, ge=0, le=64, description="Small uploads that it splits at a time beside these")
+    small_bytes: int = Field(1_000_000, ge=1, description="Bytes of a file up to which it is small: a few chunks")
     lease_seconds: float = Field(
         10.0, gt=1, description="Seconds without a heartbeat after which another may take over"
     )
     heartbeat_seconds: float = Field(1.0, gt=0.1, description="Seconds between two heartbeats of a lease")
     poll_seconds: float = Field(2.0, gt=0, description="Seconds between two looks for uploads nobody holds")
     stall_seconds: float = Field(20.0, gt=1, description="Seconds after which a lane that stands still is sent again")
-    window_chunks: int = Field(192, ge=1, description="Chunks of one upload sent and not yet in the ledger")
-    window_bytes: int = Field(
-        48_000_000, ge=1_000_000, description="Bytes of one upload sent and not yet in the ledger"
+    window_chunks: int = Field(
+        192, ge=1, description="Chunks sent and not yet in the ledger, of one upload; several share them"
+    )
+    buffer_bytes: int = Field(
+        48_000_000, ge=1_000_000, description="Bytes sent and not yet in the ledger, of all uploads of one splitter"
     )
     block_bytes: int = Field(4_194_304, ge=65_536, description="Bytes of a file read and parsed at a time")
     chunk_records: int = Field(

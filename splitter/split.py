@@ -18,6 +18,7 @@ from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import BYTES_READ, CHUNK_SIZE, RECORDS_SPLIT
 from rowstream.runtime.steps import Step, reached
 from rowstream.storage.s3 import S3Store
+from splitter.budget import Share
 from splitter.chunks import Chunk, Cutter
 from splitter.header import Column
 from splitter.lanes import lanes_of
@@ -48,7 +49,7 @@ class Tools:
     stop: threading.Event
 
 
-def split(lease: Lease, tools: Tools) -> None:
+def split(lease: Lease, tools: Tools, share: Share) -> None:
     """Split the upload under this lease and hold the lease until every chunk has its ledger row.
 
     Raises:
@@ -63,10 +64,10 @@ def split(lease: Lease, tools: Tools) -> None:
     limits = Limits(**plan.limits) if plan else limits_of(tools.settings)
     stream = tools.store.open(job.bucket, job.key, etag=job.etag, size=job.size_bytes)
     try:
-        reading = open_reading(stream, record_type, limits, tools.settings.block_bytes)
+        reading = open_reading(stream, record_type, limits, share.block_bytes(tools.settings.block_bytes))
         plan = plan or _pin(lease, reading, record_type, limits, tools)
         columns = _columns(plan, reading)
-        _send_all(lease, _cut(reading, columns, record_type, plan, lease), plan, tools)
+        _send_all(lease, _cut(reading, columns, record_type, plan, lease), plan, tools, share)
     finally:
         stream.close()
 
@@ -98,16 +99,13 @@ def _columns(plan: Plan, reading: Reading) -> tuple[Column, ...]:
     return planned
 
 
-def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools) -> None:
-    settings = tools.settings
-    window = Window(
-        max_chunks=settings.window_chunks, max_bytes=settings.window_bytes, stall_seconds=settings.stall_seconds
-    )
+def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools, share: Share) -> None:
     sender = Sender(
         engine=tools.engine,
         producer=tools.producer,
         lease=lease,
-        window=window,
+        window=Window(stall_seconds=tools.settings.stall_seconds),
+        share=share,
         partitions=plan.partitions,
         stop=tools.stop,
     )

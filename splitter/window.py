@@ -1,4 +1,4 @@
-"""What is sent of an upload and has no ledger row yet: how much more may go out, and what must go again.
+"""What is sent of an upload and has no ledger row yet, and what of it must go again.
 
 Pure: the clock is passed in, sending is the caller's. A lane's chunks settle in order, so a lane is known by the
 sequence number that it waits for (`next_seq`). Chunks that an earlier attempt left unprocessed lie before it; they go
@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from rowstream.messages.record_chunk import RecordChunk
+from splitter.budget import Held
 
 _NO_GAP = -1
 _REJECTION_BYTES = 500  # what a rejection takes beside its texts
@@ -42,16 +43,16 @@ class _Lane:
 class Window:
     """The chunks of one upload that are on their way."""
 
-    def __init__(self, *, max_chunks: int, max_bytes: int, stall_seconds: float) -> None:
+    def __init__(self, *, stall_seconds: float) -> None:
         self._lanes: dict[int, _Lane] = {}
         self._redriven: dict[int, _Lane] = {}
-        self._max_chunks, self._max_bytes, self._stall_seconds = max_chunks, max_bytes, stall_seconds
+        self._stall_seconds = stall_seconds
         self._chunks = self._bytes = 0
 
     @property
-    def full(self) -> bool:
-        """Whether nothing more may be sent for now."""
-        return self._chunks >= self._max_chunks or self._bytes >= self._max_bytes
+    def held(self) -> Held:
+        """How many chunks are on their way, and about how much memory they take."""
+        return Held(self._chunks, self._bytes)
 
     @property
     def empty(self) -> bool:

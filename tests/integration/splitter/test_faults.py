@@ -146,7 +146,7 @@ def test_a_store_that_is_away_is_tried_again_and_then_fails_the_upload(
     uploads: Uploads, database_url: str, module_broker: str, store_settings: StorageSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("splitter.service._STORE_TRIES", 2)
+    monkeypatch.setattr("splitter.slots._STORE_TRIES", 2)
     upload = uploads.accept(stored=("k", "e", 10))
     nowhere = S3Store(store_settings.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
     with splitting(database_url, module_broker, nowhere):
@@ -194,7 +194,7 @@ def test_a_slot_that_fails_ends_the_service_with_its_error(
 
     failed: list[BaseException] = []
     monkeypatch.setattr("threading.excepthook", lambda args: failed.append(args.exc_value))
-    monkeypatch.setattr("splitter.service.Lease.take", fail)
+    monkeypatch.setattr("splitter.slots.Lease.take", fail)
     with splitting(database_url, module_broker, store, ready=False) as running:
         assert running.stop.wait(10)
     assert [type(error) for error in failed] == [RuntimeError]

@@ -74,6 +74,52 @@ def test_the_oldest_is_taken_first_and_each_once(uploads: Uploads, engine: Engin
     assert take(engine) is None
 
 
+def test_organizations_take_turns_whoever_came_first_with_however_many(uploads: Uploads, engine: Engine) -> None:
+    other = UUID(int=9)
+    uploads.execute("INSERT INTO organizations (id, name) VALUES (:id, 'other')", id=other)
+    first = waiting(uploads, engine, 3)
+    later = [uploads.accept(organization=other) for _ in range(2)]
+    for upload_id in later:
+        with engine.begin() as connection:
+            enqueue(connection, upload_id)
+    leases = [taken(engine, str(number)) for number in range(4)]
+    assert [lease.job.upload_id for lease in leases] == [first[0], later[0], first[1], later[1]]
+    leases[0].close()
+    leases[2].close()
+    assert taken(engine, "next").job.upload_id == first[2]  # the only one that is left
+
+
+def test_a_slot_for_small_files_leaves_large_ones(uploads: Uploads, engine: Engine) -> None:
+    large, small = uploads.accept(stored=("k", "e", 1_001)), uploads.accept(stored=("k", "e", 1_000))
+    for upload_id in (large, small):
+        with engine.begin() as connection:
+            enqueue(connection, upload_id)
+    lease = Lease.take(engine, holder="one", seconds=10.0, at_most_bytes=1_000)
+    assert lease is not None
+    assert lease.job.upload_id == small
+    assert Lease.take(engine, holder="one", seconds=10.0, at_most_bytes=1_000) is None
+    assert taken(engine).job.upload_id == large
+
+
+def test_a_thousand_waiting_uploads_are_taken_one_by_one_without_delay(uploads: Uploads, engine: Engine) -> None:
+    uploads.execute(
+        "INSERT INTO batch_uploads (id, organization_id, status, source_type, source, source_event_id, correlation_id,"
+        " traceparent, record_type, filename, s3_bucket, s3_key, etag, size_bytes, created_by)"
+        " SELECT gen_random_uuid(), organization_id, status, source_type, source, 'e' || n, correlation_id,"
+        " traceparent, record_type, filename, s3_bucket, s3_key, etag, size_bytes, created_by"
+        " FROM batch_uploads, generate_series(1, 999) n WHERE id = :id",
+        id=uploads.accept(),
+    )
+    with engine.begin() as connection:
+        for (upload_id,) in uploads.execute("SELECT id FROM batch_uploads ORDER BY source_event_id"):
+            enqueue(connection, upload_id)
+    seen = set()
+    while (lease := take(engine)) is not None:
+        seen.add(lease.job.upload_id)
+        lease.close()
+    assert len(seen) == 1_000
+
+
 def test_splitters_that_race_never_hold_the_same(uploads: Uploads, engine: Engine) -> None:
     ids = waiting(uploads, engine, 30)
     start = threading.Barrier(6)

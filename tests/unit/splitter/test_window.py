@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rowstream.messages.record_chunk import RecordChunk
+from splitter.budget import Held
 from splitter.window import LaneState, Window, held_bytes
 
 STALL = 20.0
@@ -23,8 +24,8 @@ def chunk(lane: int, lane_seq: int, epoch: int = 1, size: int = 10, rejections: 
     )  # fmt: skip
 
 
-def window(max_chunks: int = 100, max_bytes: int = 1_000_000) -> Window:
-    return Window(max_chunks=max_chunks, max_bytes=max_bytes, stall_seconds=STALL)
+def window() -> Window:
+    return Window(stall_seconds=STALL)
 
 
 def filled(*chunks: RecordChunk, now: float = 0.0) -> Window:
@@ -134,33 +135,26 @@ def test_time_that_a_lane_had_nothing_to_do_is_no_standing_still() -> None:
     assert sent.must_resend
 
 
-def test_it_is_full_by_chunks_or_by_bytes_and_empty_when_all_have_settled() -> None:
-    by_chunks = window(max_chunks=2)
-    seen = [(by_chunks.full, by_chunks.empty)]
+def test_it_knows_what_it_holds_and_is_empty_when_all_have_settled() -> None:
+    sent = window()
+    seen = [(sent.held, sent.empty)]
     for lane in (0, 1):
-        by_chunks.add(chunk(lane, 0), 0.0)
-        seen.append((by_chunks.full, by_chunks.empty))
+        sent.add(chunk(lane, 0, size=50), 0.0)
+        seen.append((sent.held, sent.empty))
     for lane in (0, 1):
-        by_chunks.observe([LaneState(lane, 1, -1)], 0.0)
-        seen.append((by_chunks.full, by_chunks.empty))
-    assert seen == [(False, True), (False, False), (True, False), (False, False), (False, True)]
-
-    by_bytes = window(max_bytes=100)
-    full = []
-    for lane_seq, size in enumerate((99, 1)):
-        by_bytes.add(chunk(0, lane_seq, size=size), 0.0)
-        full.append(by_bytes.full)
-    assert full == [False, True]
+        sent.observe([LaneState(lane, 1, -1)], 0.0)
+        seen.append((sent.held, sent.empty))
+    assert seen == [
+        (Held(0, 0), True), (Held(1, 50), False), (Held(2, 100), False), (Held(1, 50), False), (Held(0, 0), True),
+    ]  # fmt: skip
 
 
 def test_a_chunk_of_rejections_takes_room_as_well() -> None:
     bad = chunk(0, 0, size=0, rejections=1_000)
     assert held_bytes(bad) > 100 * 1_000
-    full = window(max_bytes=100_000)
-    full.add(bad, 0.0)
-    assert full.full
-    full.observe([LaneState(0, 1, -1)], 0.0)
-    assert (full.full, full.empty) == (False, True)
+    sent = window()
+    sent.add(bad, 0.0)
+    assert sent.held == Held(1, held_bytes(bad))
 
 
 def test_what_an_earlier_attempt_left_unprocessed_settles_by_its_ledger_row_and_not_by_its_lane() -> None:
@@ -193,11 +187,11 @@ def test_they_go_again_when_they_stand_still_or_their_delivery_failed() -> None:
 
 
 def test_they_take_room_like_any_other() -> None:
-    full = window(max_chunks=1)
-    full.add(chunk(0, 1), 0.0, redriven=True)
-    assert full.full
-    full.observe([], 0.0, redone={8})
-    assert not full.full
+    sent = window()
+    sent.add(chunk(0, 1), 0.0, redriven=True)
+    assert sent.held.chunks == 1
+    sent.observe([], 0.0, redone={8})
+    assert sent.held == Held(0, 0)
 
 
 LANES = 3
@@ -209,7 +203,7 @@ class AnyWorld(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.window = Window(max_chunks=MOST, max_bytes=10**9, stall_seconds=STALL)
+        self.window = Window(stall_seconds=STALL)
         self.now, self.epoch, self.again = 0.0, 1, 0
         self.made = [0] * LANES
         self.next_seq = [0] * LANES
@@ -220,7 +214,7 @@ class AnyWorld(RuleBasedStateMachine):
 
     @rule(lane=st.integers(0, LANES - 1), delivered=st.sampled_from([True, True, True, False]))
     def send(self, lane: int, delivered: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
-        if not self.window.full:
+        if self.window.held.chunks < MOST:
             self.window.add(chunk(lane, self.made[lane], self.epoch), self.now)
             if delivered:
                 self.queues[lane].append((self.made[lane], self.epoch))

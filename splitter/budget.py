@@ -1,0 +1,92 @@
+"""What the uploads that a splitter has in hand may hold together, and what each may.
+
+All share one number of bytes, so that a splitter's memory does not follow the number of its uploads; and each may have
+only so many chunks on their way that no other's wait long behind them. Whoever holds nothing may always hold a chunk:
+an upload gets on, be it slowly, whatever the others do.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+_LEAST_CHUNKS = 4
+_LEAST_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an upload holds: chunks that have no ledger row yet, and their bytes, with those of copies under way."""
+
+    chunks: int
+    bytes: int
+
+
+def may_hold_more(own: Held, everybody: int, uploads: int, *, max_chunks: int, max_bytes: int) -> bool:
+    """Whether an upload may send one more chunk; pure.
+
+    Args:
+        own: What it holds.
+        everybody: Bytes that all hold together.
+        uploads: How many there are.
+        max_chunks: Of one upload that is alone.
+        max_bytes: Of all together; what one chunk more takes may come on top.
+    """
+    if own.chunks == 0:
+        return True
+    chunks = max(_LEAST_CHUNKS, max_chunks // uploads)
+    return own.chunks < chunks and own.bytes < max_bytes // uploads and everybody < max_bytes
+
+
+class Budget:
+    """The bytes and chunks that all uploads of a splitter share; for use by several threads."""
+
+    def __init__(self, *, max_chunks: int, max_bytes: int) -> None:
+        self._max_chunks, self._max_bytes = max_chunks, max_bytes
+        self._held: dict[Share, int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def uploads(self) -> int:
+        """How many share it now."""
+        return len(self._held)
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """One upload's part, while inside."""
+        share = Share(self)
+        with self._lock:
+            self._held[share] = 0
+        try:
+            yield share
+        finally:
+            with self._lock:
+                del self._held[share]
+
+    def may_hold_more(self, share: "Share", own: Held) -> bool:
+        """Note what an upload holds; whether it may send one more chunk."""
+        with self._lock:
+            self._held[share] = own.bytes
+            return may_hold_more(
+                own, sum(self._held.values()), len(self._held), max_chunks=self._max_chunks, max_bytes=self._max_bytes
+            )
+
+
+class Share:
+    """What one upload may hold."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+
+    @property
+    def uploads(self) -> int:
+        """How many uploads share the budget, this one included."""
+        return self._budget.uploads
+
+    def may_hold_more(self, own: Held) -> bool:
+        """Whether this upload may send one more chunk, now that it holds so much."""
+        return self._budget.may_hold_more(self, own)
+
+    def block_bytes(self, alone: int) -> int:
+        """How much of a file to read at a time, where an upload that is alone reads `alone` bytes."""
+        return min(alone, max(_LEAST_BLOCK, alone // self.uploads))
