@@ -5,11 +5,18 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ingest_gateway import errors_api, pages, problems, record_types_api, uploads_api
+from ingest_gateway import control_api, dead_letters_api, errors_api, pages, problems, record_types_api, uploads_api
 from ingest_gateway.edge import Edge
 from ingest_gateway.gateway import Gateway
 
-_ROUTERS = (uploads_api.router, errors_api.router, record_types_api.router, pages.router)
+_ROUTERS = (
+    uploads_api.router,
+    control_api.router,
+    errors_api.router,
+    dead_letters_api.router,
+    record_types_api.router,
+    pages.router,
+)
 _DESCRIPTION = (
     "Takes in large files of records: every line becomes a row in a typed table, or a rejection that says what was"
     " wrong with which cell. Ask for an address, send the file there, confirm; then watch it and read its errors."

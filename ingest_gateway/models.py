@@ -58,6 +58,12 @@ class ConfirmRequest(_Request):
     upload_id: UUID = Field(description="From the answer with the presigned URL")
 
 
+class CancelRequest(_Request):
+    """How an upload is to be cancelled."""
+
+    undo: bool = Field(default=False, strict=True, description="Take out again the rows that it has loaded")
+
+
 class Upload(BaseModel):
     """An upload: what it is, where it stands, and what became of its records."""
 
@@ -93,6 +99,10 @@ class Upload(BaseModel):
     duration_ms: int | None = Field(description="From acceptance to the end, or to now while it runs")
     records_split: int = Field(description="Records read from the file so far")
     bytes_read: int = Field(description="Bytes read from the file so far")
+    requested: Literal["run", "pause", "cancel"] = Field(description="What was asked of it last; `status` follows")
+    undo: bool = Field(description="Whether its rows are to be taken out again, as it was cancelled")
+    undone_records: int = Field(description="Rows taken out again")
+    undone_at: datetime | None = Field(description="When all of them were")
 
 
 class UploadList(BaseModel):
@@ -117,6 +127,32 @@ class RejectionList(BaseModel):
     """One page of rejected records, in row order."""
 
     items: list[Rejection]
+    next_cursor: str | None = Field(description="Asks for the next page; null on the last one")
+
+
+class DeadLetter(BaseModel):
+    """Records of an upload that were given up on, for a reason that is not in the file."""
+
+    id: UUID
+    upload_id: UUID
+    filename: str
+    upload_status: Status
+    chunk_number: int | None = Field(description="The chunk that they are; null if it could not be told")
+    attempt: int = Field(description="At which attempt at the upload")
+    error_code: str
+    reason: str = Field(description="What went wrong, with no text of the records")
+    tries: int = Field(description="How often it was tried")
+    records: int = Field(description="How many records")
+    first_row: int | None = Field(description="Their first row, as a spreadsheet counts")
+    last_row: int | None = Field(description="Their last row; other records may lie between")
+    created_at: datetime
+    redriven_at: datetime | None = Field(description="When the upload was asked to try again; null if it was not")
+
+
+class DeadLetterList(BaseModel):
+    """One page of dead letters, the newest first."""
+
+    items: list[DeadLetter]
     next_cursor: str | None = Field(description="Asks for the next page; null on the last one")
 
 

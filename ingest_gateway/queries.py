@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, Result, Select, and_, cast, extract, func, select, tuple_
+from sqlalchemy import BigInteger, Connection, Result, Select, and_, cast, extract, false, func, select, tuple_
 
-from rowstream.database.tables import batch_upload_errors, batch_uploads, upload_splits
+from rowstream.database.tables import batch_upload_errors, batch_uploads, dead_letters, upload_control, upload_splits
 
 HIDDEN = ("s3_bucket", "s3_key")
 Upload = Mapping[str, Any]
 Rejection = Mapping[str, Any]
+DeadLetter = Mapping[str, Any]
 
 
 def upload(connection: Connection, upload_id: UUID) -> Upload | None:
@@ -73,6 +74,40 @@ def file_headers(connection: Connection, upload_id: UUID) -> tuple[str, ...]:
     return tuple(str(column["header"]) for column in columns or ())
 
 
+def dead_letter(connection: Connection, letter_id: UUID) -> DeadLetter | None:
+    """One dead letter, or None."""
+    row = connection.execute(_letters().where(dead_letters.c.id == letter_id)).one_or_none()
+    return row._asdict() if row else None
+
+
+def dead_letters_of(
+    connection: Connection,
+    *,
+    upload_id: UUID | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int,
+) -> Sequence[DeadLetter]:
+    """The newest dead letters first, of one upload or of all, at most `limit`, those after a place in that order."""
+    letters = dead_letters.c
+    query = _letters().order_by(letters.created_at.desc(), letters.id.desc()).limit(limit)
+    if upload_id:
+        query = query.where(letters.batch_upload_id == upload_id)
+    if after:
+        query = query.where(tuple_(letters.created_at, letters.id) < tuple_(*after))
+    return _dicts(connection.execute(query))
+
+
+def _letters() -> Select[Any]:
+    hidden = ("organization_id", "batch_upload_id")
+    shown = [column for column in dead_letters.c if column.name not in hidden]
+    return select(
+        *shown,
+        dead_letters.c.batch_upload_id.label("upload_id"),
+        batch_uploads.c.filename,
+        batch_uploads.c.status.label("upload_status"),
+    ).join_from(dead_letters, batch_uploads, batch_uploads.c.id == dead_letters.c.batch_upload_id)
+
+
 def _dicts(result: Result[Any]) -> list[dict[str, Any]]:
     """All rows as plain dictionaries."""
     names = tuple(result.keys())
@@ -88,6 +123,10 @@ def _uploads() -> Select[Any]:
         milliseconds.label("duration_ms"),
         func.coalesce(upload_splits.c.records_split, 0).label("records_split"),
         func.coalesce(upload_splits.c.bytes_read, 0).label("bytes_read"),
+        func.coalesce(upload_control.c.requested, "run").label("requested"),
+        func.coalesce(upload_control.c.undo, false()).label("undo"),
+        func.coalesce(upload_control.c.undone_records, 0).label("undone_records"),
+        upload_control.c.undone_at,
     ).select_from(
         batch_uploads.outerjoin(
             upload_splits,
@@ -95,5 +134,5 @@ def _uploads() -> Select[Any]:
                 upload_splits.c.batch_upload_id == batch_uploads.c.id,
                 upload_splits.c.attempt == batch_uploads.c.attempt,
             ),
-        )
+        ).outerjoin(upload_control, upload_control.c.batch_upload_id == batch_uploads.c.id)
     )

@@ -14,6 +14,7 @@ from rowstream.runtime.health import Health
 _FIRST_ERROR: Final = 400
 _BODIES: Final = {
     "PresignRequest": '{"record_type": "member_certification", "filename": "members.csv", "size_bytes": 3270}',
+    "CancelRequest": '{"undo": true}',
     "ConfirmRequest": '{"upload_id": "\'$ID\'"}',
 }
 _QUERIES: Final = {
@@ -31,8 +32,8 @@ def page() -> str:
         openapi["info"]["description"],
         "A running gateway serves this as `/openapi.json`, and as a page at `/docs`.",
         "Every operation needs an API key: `Authorization: Bearer KEY`. `rowstream up` makes one and keeps it in the "
-        "state folder's file `api_key`. In the examples `$URL` is the gateway's address, `$KEY` the key and `$ID` an "
-        "upload's id.",
+        "state folder's file `api_key`. In the examples `$URL` is the gateway's address, `$KEY` the key `$ID` an "
+        "upload's id and `$LETTER` a dead letter's.",
         "Errors are `application/problem+json` (RFC 9457). Their `type`, `urn:rowstream:problem:...`, is stable; "
         "their texts are for people. Every answer has an `X-Correlation-ID`: the caller's own, if it sent one, or a "
         "new one. It is in the logs of every service that works on the upload.",
@@ -66,10 +67,12 @@ def _operations(openapi: Json) -> Iterator[str]:
 
 
 def _curl(method: str, path: str, operation: Json) -> str:
-    address = path.replace("{upload_id}", "$ID")
+    address = path.replace("{upload_id}", "$ID").replace("{dead_letter_id}", "$LETTER")
     query = _QUERIES.get(path, "") if method == "get" else ""
-    lines = [f'curl "$URL{address}{query}" -H "Authorization: Bearer $KEY"']
-    if schema := _body_schema(operation):
+    schema = _body_schema(operation)
+    verb = "" if method == "get" or schema else f"-X {method.upper()} "
+    lines = [f'curl {verb}"$URL{address}{query}" -H "Authorization: Bearer $KEY"']
+    if schema:
         lines[0] += " \\"
         lines += ["  -H 'Content-Type: application/json' \\", f"  -d '{_BODIES[schema]}'"]
     return "\n".join(lines)
@@ -108,4 +111,4 @@ def _answers(operation: Json) -> Iterator[tuple[str, str, str]]:
 
 
 def _errors(operation: Json) -> list[str]:
-    return [status for status in operation["responses"] if int(status) >= _FIRST_ERROR]
+    return [status for status in sorted(operation["responses"]) if int(status) >= _FIRST_ERROR]

@@ -12,6 +12,8 @@ _MEANINGS: Final = {
     "not_json": "the body cannot be read as JSON",
     "unauthorized": "no API key, or one that is unknown, expired or revoked",
     "no_such_upload": "no upload of this organization has that id",
+    "no_such_dead_letter": "no dead letter of this organization has that id",
+    "not_in_this_state": "the upload's state does not allow it; `upload_status` is that state, `detail` the way out",
     "no_such_path": "nothing is at this path",
     "method_not_allowed": "the path does not take this method",
     "file_not_there": "the file has not been sent yet",
