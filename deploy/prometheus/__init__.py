@@ -1,0 +1,1 @@
+"""Rules, alerts, and how Prometheus finds the services."""
