@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from docs.generate.markdown import code, document, fenced, prose, table
-from rowstream.cli.main import VERBS, app
+from rowstream.cli.main import VERBS, Group, app, words_of
 
 _EXAMPLE = re.compile(r"^Example: (.*)$", re.MULTILINE)
 _EXIT_CODES = [
@@ -34,12 +34,15 @@ def page() -> str:
 
 
 def _panels(group: Any) -> Iterator[str]:
-    commands = iter(group.commands.items())
     for panel, verbs in VERBS.items():
         yield f"## {panel}"
-        for _ in verbs:
-            name, command = next(commands)
-            yield from _verb(name, command)
+        for one in verbs:
+            command = group.commands[words_of(one)]
+            if isinstance(one, Group):
+                for verb in one.verbs:
+                    yield from _verb(f"{one.name} {words_of(verb)}", command.commands[words_of(verb)])
+            else:
+                yield from _verb(words_of(one), command)
 
 
 def _verb(name: str, command: Any) -> Iterator[str]:

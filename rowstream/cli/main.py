@@ -8,14 +8,16 @@ import inspect
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from rowstream.cli import demo, doctor, records, system, uploads
+from rowstream.cli import demo, doctor, keys, records, system, uploads
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import WrongUsage
 from rowstream.cli.output import answer, note
@@ -25,31 +27,86 @@ from rowstream.stack.state_dir import full_disk
 
 FAILED, WRONG_USAGE = 1, 2
 
-VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+_EVERYWHERE: Final[dict[str, Any]] = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+Verb = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Verbs about one thing, such as `rowstream keys create`."""
+
+    name: str
+    about: str
+    verbs: tuple[Verb, ...]
+
+
+VERBS: dict[str, tuple[Verb | Group, ...]] = {
     "Begin": (demo.demo,),
     "Uploads": (uploads.upload, uploads.status, uploads.errors),
     "Record types": (records.record_types, records.template, records.sample),
-    "The system": (system.up, doctor.doctor, system.migrate, system.topics),
+    "The system": (
+        system.up,
+        doctor.doctor,
+        system.migrate,
+        system.topics,
+        Group("keys", "Make, list and end the keys of the API.", (keys.create, keys.list_, keys.revoke)),
+    ),
 }
 
 
-def examples(verbs: Iterable[Callable[..., None]]) -> list[str]:
+def words_of(verb: Verb | Group) -> str:
+    """What is typed behind `rowstream` for a verb, or for a group."""
+    return verb.name if isinstance(verb, Group) else verb.__name__.rstrip("_").replace("_", "-")
+
+
+def every_verb() -> Iterator[tuple[str, Verb]]:
+    """Each verb as it is typed, `keys create`, and its function; in the order of the help."""
+    for one in itertools.chain(*VERBS.values()):
+        if isinstance(one, Group):
+            yield from ((f"{one.name} {words_of(verb)}", verb) for verb in one.verbs)
+        else:
+            yield words_of(one), one
+
+
+def examples() -> list[str]:
     """The line that each verb's docstring gives as its example."""
-    texts = (line for verb in verbs for line in (inspect.getdoc(verb) or "").splitlines())
+    texts = (line for _, verb in every_verb() for line in (inspect.getdoc(verb) or "").splitlines())
     return [line.removeprefix("Example: ") for line in texts if line.startswith("Example: ")]
+
+
+def _help_of(verb: Verb) -> str:
+    """A verb's docstring with each paragraph on one line: typer would keep the source's line ends."""
+    return "\n\n".join(part.replace("\n", " ") for part in (inspect.getdoc(verb) or "").split("\n\n"))
+
+
+class _InOrder(TyperGroup):
+    """Commands in the order of VERBS; by itself typer puts groups before verbs."""
+
+    def list_commands(self, _: object) -> list[str]:
+        return [words_of(one) for one in itertools.chain(*VERBS.values())]
 
 
 app = typer.Typer(
     name="rowstream",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\n\n".join(["Examples:", *examples(itertools.chain(*VERBS.values())), "rowstream VERB --help says more."]),
+    cls=_InOrder,
+    epilog="\n".join(["Examples:", *(f"  {line}" for line in examples()), "", "rowstream VERB --help says more."]),
+    **_EVERYWHERE,
 )
 for panel, verbs in VERBS.items():
-    for verb in verbs:
-        app.command(rich_help_panel=panel)(verb)
+    for one in verbs:
+        if isinstance(one, Group):
+            group = typer.Typer(**_EVERYWHERE)
+            for verb in one.verbs:
+                group.command(words_of(verb), help=_help_of(verb))(verb)
+            app.add_typer(group, name=one.name, help=one.about, rich_help_panel=panel)
+        else:
+            app.command(words_of(one), help=_help_of(one), rich_help_panel=panel)(one)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

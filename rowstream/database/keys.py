@@ -2,9 +2,12 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, case, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
 from rowstream.database.tables import api_keys, organizations
@@ -25,12 +28,47 @@ def ensure_default_organization(connection: Connection) -> None:
     connection.execute(row.on_conflict_do_nothing())
 
 
-def make_key(connection: Connection, organization_id: UUID, name: str) -> str:
+@dataclass(frozen=True, kw_only=True)
+class StoredKey:
+    """What is known of a key, which is not the key itself; `state` is `valid`, `expired` or `revoked`."""
+
+    id: UUID
+    name: str
+    state: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+def make_key(
+    connection: Connection,
+    organization_id: UUID,
+    name: str,
+    *,
+    key_id: UUID | None = None,
+    expires_at: datetime | None = None,
+) -> str:
     """Make an API key for an organization; the key itself is returned once and stored nowhere."""
     key = PREFIX + secrets.token_urlsafe(32)
-    row = insert(api_keys).values(id=new_id(), organization_id=organization_id, name=name, key_hash=key_hash(key))
-    connection.execute(row)
+    values = {"id": key_id or new_id(), "organization_id": organization_id, "name": name, "expires_at": expires_at}
+    connection.execute(insert(api_keys).values(**values, key_hash=key_hash(key)))
     return key
+
+
+def stored_keys(connection: Connection, organization_id: UUID) -> Sequence[StoredKey]:
+    """All keys of an organization that there ever were, the oldest first."""
+    columns = api_keys.c
+    state = case((columns.revoked_at.is_not(None), "revoked"), (columns.expires_at <= func.now(), "expired"))
+    query = select(
+        columns.id,
+        columns.name,
+        func.coalesce(state, "valid").label("state"),
+        columns.created_at,
+        columns.expires_at,
+        columns.revoked_at,
+    )
+    rows = connection.execute(query.where(columns.organization_id == organization_id).order_by(columns.created_at))
+    return [StoredKey(**row) for row in rows.mappings()]
 
 
 def holder_of(connection: Connection, key: str) -> tuple[UUID, str] | None:
@@ -44,6 +82,17 @@ def holder_of(connection: Connection, key: str) -> tuple[UUID, str] | None:
     return None if row is None else (row.organization_id, row.name)
 
 
-def revoke(connection: Connection, key: str) -> None:
-    """Make a key invalid from now on."""
-    connection.execute(update(api_keys).where(api_keys.c.key_hash == key_hash(key)).values(revoked_at=func.now()))
+def revoke(connection: Connection, organization_id: UUID, key_id: UUID) -> str | None:
+    """Make a key invalid from now on, for ever; one that is revoked already keeps its time.
+
+    Returns:
+        The key's name; None if the organization has no such key.
+    """
+    statement = (
+        update(api_keys)
+        .where(api_keys.c.id == key_id, api_keys.c.organization_id == organization_id)
+        .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+        .returning(api_keys.c.name)
+    )
+    name: str | None = connection.execute(statement).scalar_one_or_none()
+    return name

@@ -1,7 +1,6 @@
 import errno
 import inspect
-import itertools
-from collections.abc import Callable
+import re
 from importlib.metadata import version
 
 import pytest
@@ -11,24 +10,43 @@ from rowstream.cli import main as command
 from rowstream.cli.client import NoSystem
 from rowstream.errors import Fatal
 
-VERBS = list(itertools.chain(*command.VERBS.values()))
+VERBS = dict(command.every_verb())
+
+
+def help_of(*words: str) -> str:
+    return CliRunner().invoke(command.app, [*words, "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
 
 
 def test_help_teaches_every_verb_by_an_example() -> None:
-    shown = CliRunner().invoke(command.app, ["--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
-    assert len(command.examples(VERBS)) == len(VERBS)
-    for verb, example in zip(VERBS, command.examples(VERBS), strict=True):
-        name = verb.__name__.rstrip("_").replace("_", "-")
-        assert f"│ {name} " in shown
+    shown = help_of()
+    assert len(command.examples()) == len(VERBS)
+    for name, example in zip(VERBS, command.examples(), strict=True):
+        assert f"│ {name.partition(' ')[0]} " in shown
         assert f"rowstream {name}" in example
-        assert example in shown
+        assert f"{example}\n" in re.sub(r" +\n", "\n", shown)
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-def test_every_option_is_explained(verb: Callable[..., None]) -> None:
-    for parameter in inspect.signature(verb).parameters.values():
+def test_help_names_the_verbs_in_the_order_of_their_use() -> None:
+    firsts = dict.fromkeys(name.partition(" ")[0] for name in VERBS)
+    assert re.findall(r"^│ ([a-z-]+)  +[A-Z]", help_of(), flags=re.MULTILINE) == list(firsts)
+
+
+def test_help_of_a_group_names_its_verbs() -> None:
+    assert re.findall(r"^│ ([a-z-]+)  +[A-Z]", help_of("keys"), flags=re.MULTILINE) == ["create", "list", "revoke"]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_help_breaks_no_line_where_the_source_does(name: str) -> None:
+    shown = help_of(*name.split())
+    for paragraph in (inspect.getdoc(VERBS[name]) or "").split("\n\n"):
+        assert " ".join(paragraph.split())[:190] in shown
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_option_is_explained(name: str) -> None:
+    for parameter in inspect.signature(VERBS[name]).parameters.values():
         (option,) = parameter.annotation.__metadata__
-        assert option.help, f"{verb.__name__} {parameter.name}"
+        assert option.help, f"{name} {parameter.name}"
 
 
 def test_version() -> None:
@@ -75,7 +93,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(command.app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("verb", ["migrate", "topics"])
+@pytest.mark.parametrize("verb", ["migrate", "topics", "keys list"])
 def test_no_system_is_said(verb: str, tmp_path: object) -> None:
-    result = CliRunner().invoke(command.app, [verb, "--state-dir", str(tmp_path)], env={})
+    result = CliRunner().invoke(command.app, [*verb.split(), "--state-dir", str(tmp_path)], env={})
     assert isinstance(result.exception, NoSystem)
