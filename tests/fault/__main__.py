@@ -1,6 +1,7 @@
 """`python -m tests.fault`: many faults on one system, a line for each, a table by kind; each has its number."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def main() -> None:
     kinds = asked.kind or tuple(KINDS)
     plans = [plan_of(number, kinds) for number in range(asked.seed, asked.seed + asked.faults)]
     outcomes: list[Outcome] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left mounted or running
     with world(keep=asked.keep) as made:
         outcomes.extend(strike_all(made, plans, _say))
     _say(table(outcomes))

@@ -12,8 +12,8 @@ from tests.fault.plan import Plan
 from tests.fault.workload import Handed, sample_of
 from tests.fault.world import World
 
-_LOOK_SECONDS = 0.01
-_STRIKE_SECONDS = 45.0
+_LOOK_SECONDS = 0.03
+_STRIKE_SECONDS = 90.0
 
 
 class NotStruck(Exception):

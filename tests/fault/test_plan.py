@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from tests.fault.faults import FAULTS
 from tests.fault.plan import KINDS, plan_of
 
 LONG = 300
@@ -34,6 +35,10 @@ def test_two_uploads_at_least_are_under_way(number: int) -> None:
     files = plan_of(number).files
     assert len(files) >= 2
     assert all(3_000 <= file.rows < 9_000 for file in files)
+
+
+def test_every_kind_that_can_be_planned_can_strike() -> None:
+    assert FAULTS.keys() == KINDS.keys()
 
 
 def test_one_kind_can_be_asked_for() -> None:

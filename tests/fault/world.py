@@ -8,12 +8,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -27,6 +27,8 @@ from tests.fault.lines import Hub, Line
 from tests.fault.plan import AUDITOR, GATEWAY, PROCESSOR, SERVERS, SPLITTER
 from tests.fault.service import Service, Supervisor
 from tests.fault.small_disk import SmallDisk, small_disk
+
+T = TypeVar("T")
 
 SESSION_SECONDS = 3.0
 NAMES: Mapping[str, str] = MappingProxyType(
@@ -57,6 +59,9 @@ _QUICK = {
     "SPLITTER__BLOCK_BYTES": "131072",
     "PROCESSOR__BATCH_CHUNKS": "4",
     "PROCESSOR__LOCK_PATIENCE_SECONDS": "3",
+    "SPLITTER__SCHEMA_PATIENCE_SECONDS": "2",
+    "PROCESSOR__SCHEMA_PATIENCE_SECONDS": "2",
+    "AUDITOR__UNKNOWN_SCHEMA_SECONDS": "2",
     "AUDITOR__RECONCILE_SECONDS": "1",
     "AUDITOR__GRACE_SECONDS": "3",
     "AUDITOR__UNCLAIMED_SECONDS": "5",
@@ -81,6 +86,7 @@ class World:
     database: str
     other_organization: UUID
     keys: tuple[str, ...] = field(repr=False)
+    _kept: psycopg.Connection[Any] | None = None
 
     @property
     def orders(self) -> Path:
@@ -105,14 +111,35 @@ class World:
         ]
 
     def query(self, statement: str, *values: Any) -> list[Any]:
-        """Rows of the database, asked for directly."""
-        with psycopg.connect(self.database, autocommit=True, connect_timeout=5, row_factory=namedtuple_row) as asking:
-            return asking.execute(statement.encode(), values).fetchall()
+        """Rows of the database, asked for directly; waits while it is away."""
+        return self._patiently(lambda: self._connection().execute(statement.encode(), values).fetchall())
 
     def execute(self, statement: str, *values: Any) -> None:
-        """Change something in the database, directly."""
-        with psycopg.connect(self.database, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(statement.encode(), values)
+        """Change something in the database, directly; waits while it is away."""
+        self._patiently(lambda: self._connection().execute(statement.encode(), values))
+
+    def let_go(self) -> None:
+        """Close what is kept open."""
+        if self._kept is not None:
+            self._kept.close()
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            try:
+                return ask()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        """One that is kept: to ask often must cost the system under test nothing."""
+        if self._kept is None or self._kept.closed:
+            self._kept = psycopg.connect(
+                self.database, autocommit=True, connect_timeout=5, row_factory=namedtuple_row, prepare_threshold=None
+            )
+        return self._kept
 
     def end_sessions(self) -> None:
         """End every session of the services in the database."""
@@ -184,6 +211,7 @@ def world(*, patch: Path | None = None, keep: Path | None = None) -> Iterator[Wo
         other = servers.make_organization(database, "other")
         keys = _keys(database, DEFAULT_ORGANIZATION, other)
         made = World(folder, postgres, kafka, store, disks, lines, services, supervisor, database, other, keys)
+        stack.callback(made.let_go)
         made.orders.mkdir()
         made.execute(f"CREATE ROLE {STRANGER} LOGIN")
         for name in NAMES:

@@ -57,6 +57,13 @@ def go_program(package: str, name: str) -> Path:
     return kept(f"go-{package.replace('/', '-')}", lambda folder: _build(package, folder)) / name
 
 
+def faketime_library() -> Path:
+    """The library that gives a process another clock, from Debian; it is unpacked, not installed."""
+    program("apt-get", "libfaketime")
+    (found,) = kept("libfaketime", _fetch_faketime).rglob("libfaketimeMT.so.1")
+    return found
+
+
 def kept(name: str, fetch: Callable[[Path], None]) -> Path:
     """The folder `name` of the cache; `fetch` fills it the first time, all of it or nothing."""
     cache = Path(os.environ.get("ROWSTREAM_TESTS_CACHE") or Path.home() / ".cache" / "rowstream-tests")
@@ -78,6 +85,12 @@ def _fetch_kafka(folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="rowstream-maven-") as project:
         (Path(project) / "pom.xml").write_text(_POM)
         _run([maven, "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}"], project)
+
+
+def _fetch_faketime(folder: Path) -> None:
+    _run(["apt-get", "download", "libfaketime"], str(folder))
+    (package,) = folder.glob("*.deb")
+    _run(["dpkg", "-x", package.name, "."], str(folder))
 
 
 def _build(package: str, folder: Path) -> None:

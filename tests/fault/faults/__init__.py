@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 
-from tests.fault.faults import processes, servers, ways
+from tests.fault.faults import messages, processes, servers, versions, ways
 from tests.fault.scene import Scene
 
 Fault = Callable[[Scene], AbstractContextManager[str]]
 
-FAULTS: Mapping[str, Fault] = MappingProxyType({**processes.FAULTS, **servers.FAULTS, **ways.FAULTS})
+FAULTS: Mapping[str, Fault] = MappingProxyType(
+    {**processes.FAULTS, **servers.FAULTS, **ways.FAULTS, **messages.FAULTS, **versions.FAULTS}
+)

@@ -53,12 +53,14 @@ def rebalance_storm(scene: Scene) -> Iterator[str]:
     scene.begin_and_wait()
     spare = scene.world.services[SPARE]
     number = signal.SIGKILL if scene.plan.where == "kill" else signal.SIGTERM
-    for _ in range(_STORM_TURNS):
+    turns = 0
+    while turns < _STORM_TURNS and not scene.all_ended():
         scene.world.supervisor.start(spare)
         scene.until(lambda: spare.readiness()[0] == 200 or scene.all_ended(), "the spare processor to join")
         time.sleep(_STORM_SECONDS)
         scene.world.supervisor.end(spare, number)
-    yield f"{_STORM_TURNS} times a processor more and one less"
+        turns += 1
+    yield f"{turns} times a processor more and one less"
 
 
 def _strike(scene: Scene, number: signal.Signals) -> tuple[int, str]:

@@ -86,14 +86,17 @@ def commit_answer_cut(scene: Scene) -> Iterator[str]:
 
 
 class _Shortened(Tamper):
-    """Lets so many bytes of answers pass, then cuts the connection."""
+    """Lets so many bytes of answers pass, then cuts the connection, and tells."""
 
-    def __init__(self, most: int) -> None:
-        self._left = most
+    def __init__(self, most: int, cut: threading.Event) -> None:
+        self._left, self._cut = most, cut
 
     def to_client(self, data: bytes) -> bytes | None:
         self._left -= len(data)
-        return data if self._left >= 0 else None
+        if self._left >= 0:
+            return data
+        self._cut.set()
+        return None
 
 
 @contextmanager
@@ -128,32 +131,43 @@ def store_stalls(scene: Scene) -> Iterator[str]:
 @contextmanager
 def store_truncates(scene: Scene) -> Iterator[str]:
     """Answers of the object store end early, again and again, each a little later in the object."""
-    lines = scene.world.lines_to("store", SPLITTER)
-    most = int(100_000 + scene.plan.share * 500_000)
-    for line in lines:
-        line.tamper(lambda: _Shortened(most))
-    scene.begin()
-    scene.until(scene.all_accepted, "the uploads to be accepted")
-    scene.until(lambda: scene.records_in_ledger() > 0, "the first records")
-    scene.struck()
+    most = _shorten(scene)
     time.sleep(_AWAY_SECONDS)
-    for line in lines:
-        line.restore()
+    _restore(scene)
     yield f"after {most} bytes of every answer"
 
 
 @contextmanager
 def object_overwritten(scene: Scene) -> Iterator[str]:
-    """Somebody stores another file under the key of one that is being read."""
-    scene.begin_and_wait()
-    upload = scene.uploads[0]
-    upload.wait()
-    upload.may_end = ("failed", "completed")  # completed, if it had been read to its end
-    (row,) = scene.world.query("SELECT s3_key FROM batch_uploads WHERE id = %s", upload.upload_id)
-    data = upload.sample.data
-    other = data[::-1] if scene.plan.where == "same-size" else data[: len(data) // 2]
-    scene.world.objects().put(BUCKET, row.s3_key, io.BytesIO(other))
-    yield f"{scene.plan.where}, at {scene.plan.share:.0%} of the records"
+    """Somebody stores another file under the key of each that is being read, while a cut interrupts the reading."""
+    most = _shorten(scene)
+    store = scene.world.objects()
+    for upload in scene.uploads:
+        upload.wait()
+        upload.may_end = ("failed", "completed")  # completed, if it had been read to its end
+        (row,) = scene.world.query("SELECT s3_key FROM batch_uploads WHERE id = %s", upload.upload_id)
+        data = upload.sample.data
+        lines = data.splitlines(keepends=True)
+        other = b"".join(reversed(lines)) if scene.plan.where == "same-size" else data[: len(data) // 2]
+        store.put(BUCKET, row.s3_key, io.BytesIO(other))
+    _restore(scene)
+    yield f"{scene.plan.where}, the first after {most} bytes"
+
+
+def _shorten(scene: Scene) -> int:
+    """Cut every answer of the object store to the splitters short, and wait for the first; after how many bytes."""
+    most, cut = int(150_000 + scene.plan.share * 500_000), threading.Event()
+    for line in scene.world.lines_to("store", SPLITTER):
+        line.tamper(lambda: _Shortened(most, cut))
+    scene.begin()
+    scene.until(cut.is_set, "an answer to be cut")
+    scene.struck()
+    return most
+
+
+def _restore(scene: Scene) -> None:
+    for line in scene.world.lines_to("store", SPLITTER):
+        line.restore()
 
 
 FAULTS = {
