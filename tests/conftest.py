@@ -25,10 +25,23 @@ def _short_logs() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
-    """A Postgres with a migrated template; do not stop it: a test that wants faults starts one of its own."""
+def embedded_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
+    """The embedded Postgres with a migrated template; do not stop it: for faults start one of your own."""
     with servers.postgres_server(tmp_path_factory.mktemp("postgres")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
+    """The oldest Postgres that is supported, with a migrated template; do not stop it."""
+    with servers.postgres_server(tmp_path_factory.mktemp("postgres"), version=15) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(embedded_postgres: servers.Postgres) -> servers.Postgres:
+    """A Postgres with a migrated template; do not stop it."""
+    return embedded_postgres
 
 
 @pytest.fixture

