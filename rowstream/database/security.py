@@ -5,7 +5,7 @@ the tables that it copies into. The gateway owns nothing and sees only the organ
 (`act_for`); the other services work for all organizations and are trusted with the id in each row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 ROLES = (
     "rowstream_gateway",
@@ -15,13 +15,14 @@ ROLES = (
     "rowstream_processor",
     "rowstream_auditor",
 )
+DASHBOARDS = "rowstream_dashboards"
 _OWN = "organization_id = nullif(current_setting('rowstream.organization_id', true), '')::uuid"
 
 
-def make_roles() -> list[str]:
+def make_roles(roles: Iterable[str] = ROLES) -> list[str]:
     """Statements that make the roles that are missing and let the migrating login act as each."""
     statements = []
-    for role in ROLES:
+    for role in roles:
         statements += [
             f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
             f"GRANT {role} TO CURRENT_USER",

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import psycopg
 
+from rowstream.database.version import HEAD
 from rowstream.kafka.topics import CHUNK_RESULTS, SPLIT_RESULTS
 from rowstream.messages.upload_failed import UploadFailed
 from tests import servers
@@ -176,7 +177,7 @@ def test_it_waits_for_a_migrated_database_and_for_topics(
         auditor.start(wait=False)
         until(lambda: any("rowstream migrate" in reason for reason in auditor.readiness()[1]), what="saying so")
         with psycopg.connect(url) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = '0002'")
+            connection.execute("UPDATE alembic_version SET version_num = %s", [HEAD])
         until(lambda: any("broker at" in reason for reason in auditor.readiness()[1]), what="saying so")
         own_broker.start()
         until(lambda: auditor.readiness()[0] == 200, what="readiness")
