@@ -16,6 +16,7 @@ import faust
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 
+from auditor.credentials import broker_credentials
 from auditor.patience import Stopping
 from auditor.receiver import Read, Receiver
 from rowstream.kafka.consumer import Received
@@ -179,6 +180,7 @@ def _options(settings: KafkaSettings) -> dict[str, Any]:
     session = settings.session_timeout_ms / 1000
     return {
         "broker": [f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+        "broker_credentials": broker_credentials(settings),
         "autodiscover": False,
         "topic_allow_declare": False,
         "topic_disable_leader": True,

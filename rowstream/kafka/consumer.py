@@ -17,6 +17,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from rowstream.errors import Fatal
+from rowstream.kafka.connection import connection_config
 from rowstream.kafka.watch import Place, View, Watch
 from rowstream.messages.envelope import headers_as_text
 from rowstream.runtime.logging import client_logger, get_logger
@@ -209,7 +210,7 @@ class Consumer:
 def consumer_config(settings: KafkaSettings, group: str) -> dict[str, object]:
     """The client's configuration: nothing is acknowledged by itself, and a group forms in seconds."""
     config: dict[str, object] = {
-        "bootstrap.servers": settings.bootstrap_servers,
+        **connection_config(settings),
         "logger": client_logger("rdkafka"),
         "group.id": group,
         "enable.auto.commit": False,

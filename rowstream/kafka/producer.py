@@ -11,6 +11,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from rowstream.errors import Poison, Retryable
+from rowstream.kafka.connection import connection_config
 from rowstream.runtime.logging import client_logger, get_logger
 from rowstream.runtime.metrics import MESSAGES_PRODUCED, PRODUCE_FAILURES
 from rowstream.runtime.settings import KafkaSettings
@@ -27,7 +28,7 @@ class Producer:
 
     def __init__(self, settings: KafkaSettings, *, linger_ms: int = 5) -> None:
         self._config = {
-            "bootstrap.servers": settings.bootstrap_servers,
+            **connection_config(settings),
             "logger": client_logger("rdkafka"),
             "enable.idempotence": True,
             "acks": "all",

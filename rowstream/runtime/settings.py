@@ -6,7 +6,7 @@ underscore between the levels: `ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
 
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from rowstream.errors import Fatal
@@ -26,6 +26,30 @@ class KafkaSettings(BaseModel):
     )
     delivery_timeout_ms: int = Field(10_000, ge=1_000, description="Milliseconds after which a send has failed")
     max_message_bytes: int = Field(1_000_000, ge=100_000, description="Largest message, in bytes")
+    replication: int = Field(1, ge=1, le=32_767, description="Copies of each partition of the topics that are made")
+    security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="ssl: the line is encrypted (TLS); sasl: the brokers want a name and a password"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How name and password are shown to the brokers"
+    )
+    username: str | None = Field(None, description="The name that goes with sasl_plaintext and sasl_ssl")
+    password: SecretStr | None = Field(None, description="Goes with the name")
+    ca_file: str | None = Field(
+        None, description="File (PEM) of the authorities that may vouch for the brokers; empty: this machine's own"
+    )
+    certificate_file: str | None = Field(
+        None, description="File (PEM) of the certificate to show, where the brokers want one"
+    )
+    key_file: str | None = Field(None, description="File (PEM) of the certificate's key, without a password")
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Self:
+        if self.security_protocol.startswith("sasl") and not (self.username and self.password):
+            raise ValueError(f"security_protocol {self.security_protocol} needs username and password")
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("certificate_file and key_file go together")
+        return self
 
 
 class DatabaseSettings(BaseModel):
@@ -33,7 +57,7 @@ class DatabaseSettings(BaseModel):
 
     url: SecretStr = Field(
         SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
-        description="postgresql://user:password@host:port/name",
+        description="postgresql://user:password@host:port/name; ?sslmode=verify-full&sslrootcert=FILE for TLS",
     )
     pool_size: int = Field(4, ge=1, le=100, description="Connections a process keeps open")
 
@@ -68,7 +92,11 @@ class ServiceSettings(BaseSettings):
     """What every service has; each adds its own slice."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ROWSTREAM_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+        env_prefix="ROWSTREAM_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,  # as a compose file leaves them that names a variable nobody has set
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     kafka: KafkaSettings = KafkaSettings()
