@@ -125,8 +125,10 @@ class TestPresign:
     @pytest.mark.parametrize("changed", [{"filename": "other.csv"}, {"size_bytes": 4}])
     def test_the_same_key_with_another_body_is_refused(self, api: httpx.Client, changed: dict[str, object]) -> None:
         key = str(uuid4())
-        presign(api, key)
+        first = presign(api, key)
         problem(presign(api, key, **changed), 422, "idempotency_key_reused")
+        kept = api.get(f"{UPLOADS_PATH}/{first.json()['upload_id']}").json()
+        assert (kept["filename"], kept["size_bytes"]) == (WANTED["filename"], WANTED["size_bytes"])
 
     def test_keys_of_two_organizations_do_not_meet(self, api: httpx.Client, other: httpx.Client) -> None:
         key = str(uuid4())
@@ -194,7 +196,8 @@ class TestPresign:
     @pytest.mark.parametrize("key", ["", "x" * 256, "with space", "caf\u00e9"])
     def test_an_idempotency_key_must_be_plain(self, api: httpx.Client, key: str) -> None:
         answer = api.post(PRESIGN, json=WANTED, headers=latin(**{"Idempotency-Key": key}))
-        problem(answer, 422, "invalid_idempotency_key")
+        detail = problem(answer, 422, "invalid_idempotency_key")["detail"]
+        assert "Idempotency-Key" in detail
 
 
 class TestConfirm:
@@ -266,13 +269,16 @@ class TestConfirm:
         upload_id = place(api)
         with psycopg.connect(url) as connection:
             connection.execute("UPDATE batch_uploads SET status = 'failed' WHERE id = %s", (upload_id,))
-        problem(confirm(api, upload_id), 409, "upload_given_up")
+        assert "new upload" in problem(confirm(api, upload_id), 409, "upload_given_up")["detail"]
+        assert api.get(f"{UPLOADS_PATH}/{upload_id}").json()["status"] == "failed"
 
     def test_an_unknown_id_is_not_found(self, api: httpx.Client) -> None:
-        problem(confirm(api, str(uuid4())), 404, "no_such_upload")
+        unknown = str(uuid4())
+        assert unknown in problem(confirm(api, unknown), 404, "no_such_upload")["detail"]
 
     def test_what_is_no_id_is_invalid(self, api: httpx.Client) -> None:
-        problem(confirm(api, "nonsense"), 422, "invalid_request")
+        errors = problem(confirm(api, "nonsense"), 422, "invalid_request")["errors"]
+        assert [error["field"] for error in errors] == ["body.upload_id"]
 
 
 class TestUpload:
@@ -367,7 +373,8 @@ class TestList:
         ],
     )
     def test_wrong_parameters_are_refused(self, api: httpx.Client, query: str, kind: str) -> None:
-        problem(api.get(f"{UPLOADS_PATH}?{query}"), 422, kind)
+        body = problem(api.get(f"{UPLOADS_PATH}?{query}"), 422, kind)
+        assert query.partition("=")[0] in body["detail"]
 
 
 class TestKeys:
@@ -439,7 +446,8 @@ class TestEdge:
         assert headers["referrer-policy"] == "no-referrer"
 
     def test_a_body_that_is_too_large_is_not_read(self, api: httpx.Client) -> None:
-        problem(api.post(PRESIGN, content=b"x" * 65_537, headers=JSON), 413, "body_too_large")
+        body = problem(api.post(PRESIGN, content=b"x" * 65_537, headers=JSON), 413, "body_too_large")
+        assert "65536 bytes" in body["detail"]
         chunks = (b"x" * 1_000 for _ in range(100))
         problem(api.post(PRESIGN, content=chunks, headers=JSON), 413, "body_too_large")
 
@@ -464,6 +472,7 @@ class TestEdge:
         self, api: httpx.Client, body: bytes, status: int, kind: str
     ) -> None:
         problem(api.post(PRESIGN, content=body, headers=JSON), status, kind)
+        assert api.get(UPLOADS_PATH).status_code == 200, "the service goes on"
 
     def test_a_body_that_is_not_said_to_be_json_is_told_so(self, api: httpx.Client) -> None:
         answer = api.post(PRESIGN, content=b"{}", headers={"Content-Type": "text/plain"})

@@ -144,9 +144,12 @@ def test_a_stream_that_breaks_is_cut_and_never_looks_whole(api: httpx.Client, da
 def test_a_slow_reader_holds_no_connection(api: httpx.Client, database_url: str) -> None:
     upload_id = upload_with_errors(database_url, 3 * STREAM_PAGE, cell_length=10_000)
     with api.stream("GET", f"{UPLOADS}/{upload_id}/errors", params={"format": "csv"}) as answer:
-        next(answer.iter_bytes())
+        blocks = answer.iter_bytes()
+        begun = next(blocks)
         with psycopg.connect(database_url) as connection:
             query = (
                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rowstream-gateway' AND state <> 'idle'"
             )
             servers.until(lambda: connection.execute(query).fetchone() == (0,), what="the end of its transaction")
+        lines = begun.count(b"\r\n") + sum(block.count(b"\r\n") for block in blocks)
+    assert lines == 1 + 3 * STREAM_PAGE, "and what it reads later is there"

@@ -204,6 +204,7 @@ def test_the_age_of_the_oldest_waiting_row_is_measured(database_url: str, own_br
         servers.until(lambda: 600 <= OUTBOX_AGE._value.get() < 660)
         own_broker.start()
         servers.until(lambda: OUTBOX_AGE._value.get() == 0, seconds=30)
+    assert waiting(database_url) == 0
 
 
 def test_a_database_that_goes_away_is_waited_for(tmp_path: Path, broker: str) -> None:
@@ -213,4 +214,8 @@ def test_a_database_that_goes_away_is_waited_for(tmp_path: Path, broker: str) ->
         postgres.start()
         with psycopg.connect(url) as connection:
             put(connection, "after the fault")
+            moment = connection.execute("SELECT now()").fetchone()
         servers.until(lambda: waiting(url) == 0, seconds=20)
+        with psycopg.connect(url) as connection:
+            (published,) = connection.execute("SELECT published_at >= %s FROM outbox", moment).fetchall()
+    assert published == (True,)
