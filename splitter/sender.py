@@ -19,6 +19,7 @@ from rowstream.runtime.metrics import CHUNKS_SENT
 from rowstream.runtime.steps import Step, reached
 from splitter.budget import Held, Share
 from splitter.lease import SOURCE, Lease
+from splitter.pace import Pace
 from splitter.window import LaneState, Window, held_bytes
 
 log = get_logger(__name__)
@@ -52,12 +53,14 @@ class Sender:
         window: Window,
         share: Share,
         partitions: int,
+        queue_seconds: float,
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._producer, self._lease, self._window = engine, producer, lease, window
         self._share, self._partitions, self._stop, self._clock = share, partitions, stop, clock
         self._undelivered = 0  # bytes that the producer has
+        self._pace = Pace(seconds=queue_seconds, now=clock())
         self._looked_at = clock()
         self._failed = False
         job = lease.job
@@ -99,7 +102,9 @@ class Sender:
     @property
     def _has_room(self) -> bool:
         held = self._window.held
-        return self._share.may_hold_more(Held(held.chunks, held.bytes + self._undelivered))
+        return held.chunks < self._pace.chunks and self._share.may_hold_more(
+            Held(held.chunks, held.bytes + self._undelivered)
+        )
 
     def _wait(self) -> None:
         if self._failed:
@@ -113,7 +118,9 @@ class Sender:
         if self._stop.is_set():
             raise Stopping
         self._looked_at = self._clock()
+        before = self._window.held.chunks
         self._window.observe(self._lanes(), self._clock(), self._redone())
+        self._pace.settled(before - self._window.held.chunks, self._clock())
         if self._window.must_resend:
             epoch = self._lease.raise_epoch()
             again = self._window.take_resends(epoch)

@@ -20,6 +20,9 @@ class SplitterSlice(BaseModel):
     window_chunks: int = Field(
         192, ge=1, description="Chunks sent and not yet in the ledger, of one upload; several share them"
     )
+    queue_seconds: float = Field(
+        1.5, gt=0, description="Seconds that what was sent of an upload should take to get into the ledger"
+    )
     buffer_bytes: int = Field(
         48_000_000, ge=1_000_000, description="Bytes sent and not yet in the ledger, of all uploads of one splitter"
     )

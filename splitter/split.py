@@ -107,6 +107,7 @@ def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools, shar
         window=Window(stall_seconds=tools.settings.stall_seconds),
         share=share,
         partitions=plan.partitions,
+        queue_seconds=tools.settings.queue_seconds,
         stop=tools.stop,
     )
     settled = _Settled(tools.engine, lease.job)

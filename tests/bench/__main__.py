@@ -1,27 +1,22 @@
 """`make bench`: the numbers of the design, measured in one run on two cores, as one table.
 
-usage: python -m tests.bench [--rows N] [--runs N] [--small N] [--large N] [--json FILE]
+usage: python -m tests.bench [--rows N] [--runs N] [--small N] [--large N] [--beside N] [--json FILE]
 """
 
 import argparse
 import json
 import os
-import statistics
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
-from rich.console import Console
 from rich.table import Table
 
-from tests.bench import copy, workload
-from tests.whole_system import WORKERS, Cost, System, running
+from tests.bench.measures import against_copy, beside, console, large, small
+from tests.whole_system import WORKERS, Cost, running
 
-console = Console(width=120)
-HOLD = {"ratio": 1.7, "peak_mb": 450.0, "small_p95": 1.5, "ready": 10.0}
+HOLD = {"ratio": 1.7, "peak_mb": 450.0, "small_p95": 1.5, "beside_p95": 10.0, "ready": 10.0}
 
 
 def main() -> None:
@@ -34,13 +29,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rowstream-bench-") as state:
         console.print("first start ...")
         with running(Path(state)) as system:
-            figures["small"] = _small(system, options.small)
-            figures["main"] = _against_copy(system, folder, options.rows, options.runs)
+            figures["small"] = small(system, options.small)
+            figures["main"] = against_copy(system, folder, options.rows, options.runs)
             figures["memory"] = _peaks(system.costs())
         with running(Path(state)) as system:
             figures["ready"] = system.seconds_to_ready
+            if options.beside:
+                figures["beside"] = beside(system, folder, options.beside, options.beside_small)
             if options.large:
-                figures["large"] = _large(system, folder, options.large)
+                figures["large"] = large(system, folder, options.large)
                 figures["memory_large"] = _peaks(system.costs())
     _report(figures, options)
     if options.json:
@@ -54,84 +51,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5, help="runs of the main file, each beside a \\copy")
     parser.add_argument("--small", type=int, default=200, help="uploads of 10 records")
     parser.add_argument("--large", type=int, default=10_000_000, help="records of the file for memory; 0 leaves it out")
+    parser.add_argument("--beside", type=int, default=5_000_000, help="records beside which small uploads go; 0: none")
+    parser.add_argument("--beside-small", type=int, default=20, help="how many uploads of 10 records beside it")
     parser.add_argument("--json", type=Path, help="write all figures there too")
     return parser.parse_args()
-
-
-def _small(system: System, count: int) -> dict[str, float]:
-    console.print(f"{count} uploads of 10 records ...")
-    with system.api as api:
-        seconds = []
-        for number in range(count):
-            upload = workload.wait_for(api, workload.hand_in(api, workload.small_file(number)), every=0.02)
-            assert upload["succeeded_records"] == 10, upload
-            seconds.append(_database_seconds(upload))
-    ordered = sorted(seconds)
-    return {"p50": statistics.median(ordered), "p95": ordered[int(len(ordered) * 0.95)], "max": ordered[-1]}
-
-
-def _against_copy(system: System, folder: Path, rows: int, runs: int) -> dict[str, Any]:
-    file, truth = workload.sample(folder, rows)
-    clean = workload.clean_lines(file, truth)
-    bad = sum(1 for _ in truth.open())
-    database = system.addresses["database"]
-    ours, copies, ratios = [], [], []
-    stages: dict[str, float] = {}
-    with system.api as api:
-        for run in range(runs + 1):
-            copy.empty_tables(database)
-            before, stages_before = system.costs(), _stages(system)
-            upload = workload.wait_for(api, workload.hand_in(api, file), every=0.1)
-            counts = upload["succeeded_records"], upload["failed_records"]
-            assert counts == (rows - bad, bad), f"{counts} is not what was planted: {rows - bad}, {bad}"
-            seconds = _database_seconds(upload)
-            after, stages_after = system.costs(), _stages(system)
-            baseline = copy.copy_seconds(database, clean)
-            console.print(f"  run {run}: {seconds:.2f} s, \\copy {baseline:.2f} s, ratio {seconds / baseline:.2f}")
-            if run:  # the first one warms up
-                ours.append(seconds)
-                copies.append(baseline)
-                ratios.append(seconds / baseline)
-                cpu = {name: after[name].cpu - before.get(name, Cost(0, 0)).cpu for name in after}
-                stages = {name: stages_after[name] - stages_before.get(name, 0.0) for name in stages_after}
-    return {
-        "rows": rows,
-        "seconds": statistics.median(ours),
-        "copy_seconds": statistics.median(copies),
-        "ratio": statistics.median(ratios),
-        "records_a_second": rows / statistics.median(ours),
-        "cpu_seconds": cpu,
-        "processor_stage_seconds": stages,
-    }
-
-
-def _large(system: System, folder: Path, rows: int) -> dict[str, float]:
-    console.print(f"{rows:,} records, for memory ...")
-    copy.empty_tables(system.addresses["database"])
-    file, _ = workload.sample(folder, rows)
-    with system.api as api:
-        upload = workload.wait_for(api, workload.hand_in(api, file), every=0.5)
-    file.unlink()
-    file.with_suffix(".truth.jsonl").unlink()
-    assert upload["status"] == "completed", upload
-    seconds = _database_seconds(upload)
-    return {"rows": rows, "seconds": seconds, "records_a_second": rows / seconds}
-
-
-def _database_seconds(upload: Mapping[str, Any]) -> float:
-    ended, accepted = (datetime.fromisoformat(upload[name]) for name in ("completed_at", "accepted_at"))
-    return (ended - accepted).total_seconds()
-
-
-def _stages(system: System) -> dict[str, float]:
-    """Seconds that the processors have spent in each stage of their batches, all together."""
-    seconds: dict[str, float] = {}
-    for url in system.addresses["metrics"]["record_processor"]:
-        for line in httpx.get(url).text.splitlines():
-            if line.startswith("rowstream_processor_stage_seconds_total{"):
-                stage = line.split('"')[1]
-                seconds[stage] = seconds.get(stage, 0.0) + float(line.split()[-1])
-    return seconds
 
 
 def _peaks(costs: Mapping[str, Cost]) -> dict[str, float]:
@@ -148,12 +71,13 @@ def _holds(figures: Mapping[str, Any]) -> bool:
         figures["main"]["ratio"] <= HOLD["ratio"]
         and max(map(_worst_worker, peaks)) <= HOLD["peak_mb"]
         and figures["small"]["p95"] <= HOLD["small_p95"]
+        and ("beside" not in figures or figures["beside"]["p95"] <= HOLD["beside_p95"])
         and figures["ready"] <= HOLD["ready"]
     )
 
 
 def _report(figures: Mapping[str, Any], options: argparse.Namespace) -> None:
-    main_, small = figures["main"], figures["small"]
+    main_, alone = figures["main"], figures["small"]
     table = Table(title="rowstream on two cores", title_justify="left")
     for column in ("what", "measured", "hold", "aim"):
         table.add_column(column, justify="left" if column == "what" else "right")
@@ -162,13 +86,18 @@ def _report(figures: Mapping[str, Any], options: argparse.Namespace) -> None:
     table.add_row("  accepted to completed", f"{main_['seconds']:.2f} s", "", "")
     table.add_row("  \\copy of the clean lines", f"{main_['copy_seconds']:.2f} s", "", "")
     table.add_row("  records a second", f"{main_['records_a_second']:,.0f}", "", "")
-    table.add_row(f"10 records, p50 of {options.small}", f"{small['p50']:.3f} s", "", "")
-    table.add_row(f"10 records, p95 of {options.small}", f"{small['p95']:.3f} s", "1.5 s", "0.5 s")
+    table.add_row(f"10 records, p50 of {options.small}", f"{alone['p50']:.3f} s", "", "")
+    table.add_row(f"10 records, p95 of {options.small}", f"{alone['p95']:.3f} s", "1.5 s", "0.5 s")
+    if "beside" in figures:
+        others = figures["beside"]
+        what = f"10 records beside {others['rows']:,}"
+        table.add_row(f"{what}, p50 of {others['count']}", f"{others['p50']:.3f} s", "", "")
+        table.add_row(f"{what}, p95 of {others['count']}", f"{others['p95']:.3f} s", "10 s", "2 s")
     table.add_row("`rowstream up`, second start to ready", f"{figures['ready']:.1f} s", "10 s", "5 s")
     if "large" in figures:
-        large = figures["large"]
-        table.add_row(f"{large['rows']:,} records", f"{large['seconds']:.1f} s", "", "")
-        table.add_row("  records a second", f"{large['records_a_second']:,.0f}", "", "")
+        largest = figures["large"]
+        table.add_row(f"{largest['rows']:,} records", f"{largest['seconds']:.1f} s", "", "")
+        table.add_row("  records a second", f"{largest['records_a_second']:,.0f}", "", "")
     console.print(table)
     costs = Table(title="each process", title_justify="left")
     for column in ("process", f"CPU s for {rows}", f"peak MB, {rows}", "peak MB, large file"):

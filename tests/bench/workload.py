@@ -34,7 +34,7 @@ def clean_lines(file: Path, truth: Path) -> Path:
     return clean
 
 
-def small_file(number: int) -> bytes:
+def small_file(number: int | str) -> bytes:
     """Ten records whose keys no other small file has."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -67,3 +67,11 @@ def wait_for(api: httpx.Client, upload_id: str, *, every: float, seconds: float 
             return upload
         time.sleep(every)
     raise AssertionError(f"upload {upload_id} did not end in {seconds} s")
+
+
+def wait_for_movement(api: httpx.Client, upload_id: str, *, seconds: float = 60) -> None:
+    """Return once records of the upload have got their outcome."""
+    deadline = time.monotonic() + seconds
+    while not api.get(f"/api/v1/batch_uploads/{upload_id}").raise_for_status().json()["processed_records"]:
+        assert time.monotonic() < deadline, f"upload {upload_id} does not move"
+        time.sleep(0.1)
