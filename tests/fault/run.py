@@ -1,7 +1,6 @@
 """Strikes one fault after the other on one world, and checks after each."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tests.fault.check import Recovery, violations, wait_until_ended
@@ -69,20 +68,24 @@ def strike(world: World, plan: Plan, fault: Fault, *, longest: float = LONGEST) 
     return Outcome(plan, struck, scene.in_flight, recovery, tuple(wrong), time.monotonic() - started)
 
 
-def strike_all(world: World, plans: Sequence[Plan], tell: Callable[[str], None]) -> Iterator[Outcome]:
-    """All of these faults in turn, on one world."""
-    allowed = fault_free(world, plans[0]) if plans else 0.0
-    tell(f"without a fault: {allowed:.1f} s")
-    for place, plan in enumerate(plans, start=1):
-        outcome = strike(world, plan, FAULTS[plan.kind])
-        if outcome.recovery.violations(allowed) and not outcome.recovery.still_open:
-            allowed = max(allowed, fault_free(world, plan))  # the machine may be slower by now
-            tell(f"without a fault: {allowed:.1f} s")
-        outcome = replace(outcome, violations=(*outcome.recovery.violations(allowed), *outcome.violations))
-        tell(str(outcome))
-        yield outcome
-        if place % _FORGET_EVERY == 0 and not outcome.recovery.still_open:
-            world.forget_uploads()
+class Run:
+    """Faults struck one after the other on one world, each held against what the same files take without a fault."""
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        """`plan` says by which files a time without a fault is measured first."""
+        self._world, self._struck = world, 0
+        self.fault_free = fault_free(world, plan)
+
+    def strike(self, plan: Plan) -> Outcome:
+        """The fault of this plan."""
+        outcome = strike(self._world, plan, FAULTS[plan.kind])
+        if outcome.recovery.violations(self.fault_free) and not outcome.recovery.still_open:
+            self.fault_free = max(self.fault_free, fault_free(self._world, plan))  # the machine may be slower by now
+        self._struck += 1
+        if self._struck % _FORGET_EVERY == 0 and not outcome.recovery.still_open:
+            self._world.forget_uploads()
+        late = outcome.recovery.violations(self.fault_free)
+        return replace(outcome, violations=(*late, *outcome.violations))
 
 
 def _finish(scene: Scene, longest: float = LONGEST) -> Recovery:

@@ -6,6 +6,7 @@ costs seconds. They go on from fault to fault.
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -67,7 +68,7 @@ _QUICK = {
     "AUDITOR__UNCLAIMED_SECONDS": "5",
 }
 _POSTGRES = {"max_wal_size": "128MB", "max_connections": "100"}
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 _DISK_MB = 700
 
 
@@ -164,6 +165,26 @@ class World:
                 return waiting
             time.sleep(0.05)
 
+    def replace(self, service: Service, extra: Mapping[str, str]) -> None:
+        """Have a process leave and another come, with these variables of the environment besides."""
+        self.supervisor.end(service)
+        service.extra = dict(extra)
+        self.supervisor.start(service)
+        servers.until(
+            lambda: service.readiness()[0] == 200, seconds=_READY_SECONDS, what=f"readiness of {service.name}"
+        )
+
+    def start_anew(self, extra: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> None:
+        """End all services, empty the tables, and start them, each with the variables that `extra` has for it."""
+        for service in self.services.values():
+            self.supervisor.end(service, signal.SIGKILL)
+        self.forget_uploads()
+        for name in NAMES:
+            self.services[name].extra = dict(extra.get(module_of(name), {}))
+            self.supervisor.start(self.services[name])
+        waiting = self.wait_until_ready()
+        assert not waiting, f"the services do not start: {waiting}"
+
     def forget_uploads(self) -> None:
         """Empty the tables of what has ended, so that a long run stays quick; only while nothing is under way."""
         self.execute(
@@ -179,13 +200,8 @@ def module_of(name: str) -> str:
 
 
 @contextmanager
-def world(*, patch: Path | None = None, keep: Path | None = None) -> Iterator[World]:
-    """A world, from the first start to the last stop.
-
-    Args:
-        patch: is run in every service before it begins.
-        keep: takes the logs of all parts at the end.
-    """
+def world(*, keep: Path | None = None) -> Iterator[World]:
+    """A world, from the first start to the last stop; `keep` takes the logs of all parts at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rowstream-fault-")))
         folder.chmod(0o755)
@@ -205,7 +221,7 @@ def world(*, patch: Path | None = None, keep: Path | None = None) -> Iterator[Wo
         hub = Hub()
         stack.callback(hub.close)
         lines = _lines(hub, names, doors, {"postgres": postgres.port, "store": store.port})
-        services = {name: _service(name, folder, lines, database.rpartition("/")[2], store, patch) for name in names}
+        services = {name: _service(name, folder, lines, database.rpartition("/")[2], store) for name in names}
         supervisor = Supervisor(services)
         stack.callback(supervisor.close)
         other = servers.make_organization(database, "other")
@@ -255,7 +271,6 @@ def _service(
     lines: Mapping[tuple[str, str], Line],
     database: str,
     store: servers.Server,
-    patch: Path | None,
 ) -> Service:
     module = module_of(name)
     storage = servers.storage_settings(store)
@@ -275,6 +290,4 @@ def _service(
     environment = inherited | {f"ROWSTREAM_{key}": value for key, value in settings.items()}
     environment |= {"FAULT_ORDERS": str(folder / "orders" / module), "POLARS_MAX_THREADS": "1"}
     environment["PYTHONPATH"] = str(Path.cwd())
-    if patch is not None:
-        environment["FAULT_PATCH"] = str(patch)
     return Service(name, module, folder, environment, port)

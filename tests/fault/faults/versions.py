@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fault.scene import Scene
-from tests.fault.service import Service
 from tests.servers.tools import faketime_library
 
 OLDER = Path(__file__).parent.parent / "older_schemas.py"
@@ -18,10 +17,10 @@ def rolling_upgrade(scene: Scene) -> Iterator[str]:
     """All processes are replaced one after another; each is asked to leave, and the next waits until it is ready."""
     processes = [service for service in scene.world.services.values() if service.wanted]
     for service in processes[::2]:
-        _replace(scene, service, {"FAULT_PATCH": str(OLDER)})
+        scene.world.replace(service, {"FAULT_PATCH": str(OLDER)})
     scene.begin_and_wait()
     for service in processes:
-        _replace(scene, service, {})
+        scene.world.replace(service, {})
     yield f"{len(processes)} processes from former schemas to today's, one after another"
 
 
@@ -30,11 +29,11 @@ def older_schema(scene: Scene) -> Iterator[str]:
     """Half of the processes speak former versions of every message's schema, as those of the last release do."""
     older = [service for service in scene.world.services.values() if service.wanted][1::2]
     for service in older:
-        _replace(scene, service, {"FAULT_PATCH": str(OLDER)})
+        scene.world.replace(service, {"FAULT_PATCH": str(OLDER)})
     scene.begin_and_wait()
     scene.until(scene.all_ended, "the end of all uploads", seconds=90)
     for service in older:
-        _replace(scene, service, {})
+        scene.world.replace(service, {})
     yield ", ".join(service.name for service in older)
 
 
@@ -52,23 +51,15 @@ def clock_jump(scene: Scene) -> Iterator[str]:
     }
     processes = scene.world.of(module)
     for service in processes:
-        _replace(scene, service, false_clock)
+        scene.world.replace(service, false_clock)
     scene.begin_and_wait()
     clock.write_text(f"{jump}\n")
     time.sleep(_JUMPED_SECONDS)
     clock.write_text("+0\n")
     scene.until(scene.all_ended, "the end of all uploads", seconds=90)
     for service in processes:
-        _replace(scene, service, {})
+        scene.world.replace(service, {})
     yield f"{module} by {jump}, at {scene.plan.share:.0%} of the records"
-
-
-def _replace(scene: Scene, service: Service, extra: dict[str, str]) -> None:
-    """Have a process leave, and another come, with these settings besides."""
-    scene.world.supervisor.end(service)
-    service.extra = extra
-    scene.world.supervisor.start(service)
-    scene.until(lambda: service.readiness()[0] == 200, f"{service.name} to be ready")
 
 
 FAULTS = {"rolling-upgrade": rolling_upgrade, "older-schema": older_schema, "clock-jump": clock_jump}

@@ -1,0 +1,25 @@
+"""Every kind of fault once, on one system that goes on throughout; `make fault` strikes each kind at every place."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fault.plan import KINDS, plan_of
+from tests.fault.run import Run
+from tests.fault.world import world
+
+_FIRST = len(KINDS)  # the first number of which each kind strikes at its second place
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with world() as made:
+        yield Run(made, plan_of(_FIRST))
+
+
+@pytest.mark.parametrize("number", range(_FIRST, _FIRST + len(KINDS)), ids=list(KINDS))
+def test_nothing_is_lost_by(number: int, run: Run) -> None:
+    outcome = run.strike(plan_of(number))
+    assert outcome.struck, outcome
+    assert outcome.in_flight >= 2, outcome
+    assert not outcome.violations, outcome
