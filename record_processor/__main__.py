@@ -5,6 +5,7 @@ import socket
 import sys
 
 from record_processor import upkeep
+from record_processor.announce import Announcer
 from record_processor.process import Processor
 from record_processor.service import GROUP, ProcessorService
 from record_processor.settings import ProcessorSettings
@@ -43,15 +44,21 @@ def _run(settings: ProcessorSettings) -> None:
             return
         consumer = Consumer(settings.kafka, group=GROUP, topics=[CHUNKS], on_assigned=lambda: health.ok("kafka"))
         aside = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=1, idle_seconds=_IDLE_SECONDS)
+        tasks: list[upkeep.Task] = [lambda: undo_some(aside)]
+        if registry.announced():
+            sweeper = Announcer(aside, Producer(settings.kafka))
+            tasks.append(lambda: sweeper.sweep(after_seconds=settings.processor.announce_sweep_seconds))
+        producer = Producer(settings.kafka, linger_ms=0)
         loop = ProcessorService(
             running=service,
             processor=Processor(engine, patience=patience, worker=f"{socket.gethostname()}/{os.getpid()}"),
             consumer=consumer,
-            producer=Producer(settings.kafka, linger_ms=0),
+            producer=producer,
+            announcer=Announcer(engine, producer),
             schemas=schemas,
             settings=settings.processor,
         )
-        with upkeep.in_background(service.stop, lambda: undo_some(aside)):
+        with upkeep.in_background(service.stop, *tasks):
             loop.run()
 
 

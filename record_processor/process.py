@@ -16,9 +16,10 @@ import polars as pl
 from sqlalchemy import Connection, Engine
 
 from record_processor import ledger
+from record_processor.announcements import Accepted, accepted_in
 from record_processor.batch import ChunkInHand, texts_of
 from record_processor.duplicates import Beaten, Decided, first_of_each, lost_to_table
-from record_processor.ledger import Verdict
+from record_processor.ledger import ChunkKey, Verdict
 from record_processor.load import KeyTaken, load_directly, load_rejections, load_through_staging
 from record_processor.outcome import Work, rejected, rejections_of, results_of, unprocessed, work_of
 from record_processor.validate import Validated, validate
@@ -38,10 +39,24 @@ class Settled:
     Attributes:
         results: To be published: of the chunks worked now, and of those that were in the ledger already.
         strangers: Chunks that name no upload of their organization.
+        accepted: Records to be announced, of the chunks worked now.
+        unannounced: Chunks that were in the ledger already, and whose records are still to be announced.
     """
 
     results: list[ChunkResult] = field(default_factory=list)
     strangers: list[ChunkInHand] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    unannounced: list[ChunkKey] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, parts: Sequence["Settled"]) -> "Settled":
+        """What became of all of these."""
+        return cls(
+            [result for part in parts for result in part.results],
+            [hand for part in parts for hand in part.strangers],
+            [accepted for part in parts for accepted in part.accepted],
+            [key for part in parts for key in part.unannounced],
+        )
 
 
 class Processor:
@@ -66,8 +81,10 @@ class Processor:
             validated = validate(texts.select("record", *known), record_type)
         with self._engine.connect() as connection, connection.begin() as transaction:
             with self._patience.waiting(connection):
-                verdicts, results = self._in_transaction(connection, group, texts, validated, record_type, started)
-                settled = _settled(connection, group, verdicts, results)
+                verdicts, results, accepted = self._in_transaction(
+                    connection, group, texts, validated, record_type, started
+                )
+                settled = _settled(connection, group, verdicts, results, accepted)
             with _stage("commit"):
                 transaction.commit()
         reached(Step.CHUNKS_COMMITTED)
@@ -83,26 +100,27 @@ class Processor:
         validated: Validated,
         record_type: RecordType,
         started: float,
-    ) -> tuple[list[Verdict], list[ChunkResult]]:
+    ) -> tuple[list[Verdict], list[ChunkResult], list[Accepted]]:
         began = ledger.transaction_time(connection)
         with _stage("lock"):
             verdicts = _judge(connection, group)
         worked = [place for place, verdict in enumerate(verdicts) if verdict is Verdict.WORK]
         if not worked:
-            return verdicts, []
+            return verdicts, [], []
         work = work_of(group, worked, texts, validated)
         decided, beaten = self._load_rows(connection, work, record_type)
         reached(Step.ROWS_COPIED)
         with _stage("rejections"):
-            rejections = rejections_of(work, rejected(work, record_type, decided, beaten))
+            errors = rejected(work, record_type, decided, beaten)
+            rejections = rejections_of(work, errors)
             by_upload = ((group[place].chunk.upload_id, of_chunk) for place, of_chunk in rejections.items())
             load_rejections(connection, group[0].chunk.organization_id, by_upload)
         elapsed = int((time.monotonic() - started) * 1000)
         outcomes = results_of(work, rejections, began=began, duration_ms=elapsed, worker=self._worker)
         with _stage("ledger"):
-            ledger.record(connection, outcomes)
+            ledger.record(connection, outcomes, announce=record_type.announce)
         reached(Step.LEDGER_WRITTEN)
-        return verdicts, [result for result, _ in outcomes]
+        return verdicts, [result for result, _ in outcomes], accepted_in(work, record_type, set(errors))
 
     def give_up(self, hand: ChunkInHand) -> Settled:
         """Write into the ledger that none of the chunk's records has an outcome, so that its lane goes on."""
@@ -114,7 +132,7 @@ class Processor:
                 results = [unprocessed(hand, began=began, duration_ms=0, worker=self._worker)]
                 ledger.record(connection, [(results[0], hand.chunk.digest)])
                 CHUNKS_SETTLED.labels(hand.chunk.record_type, "unprocessed").inc()
-            return _settled(connection, [hand], verdicts, results)
+            return _settled(connection, [hand], verdicts, results, [])
 
     def _load_rows(self, connection: Connection, work: Work, record_type: RecordType) -> tuple[Decided, Beaten | None]:
         with _stage("duplicates"):
@@ -159,10 +177,16 @@ def _with_owner(kept: pl.DataFrame, work: Work) -> pl.DataFrame:
 
 
 def _settled(
-    connection: Connection, group: Sequence[ChunkInHand], verdicts: Sequence[Verdict], results: list[ChunkResult]
+    connection: Connection,
+    group: Sequence[ChunkInHand],
+    verdicts: Sequence[Verdict],
+    results: list[ChunkResult],
+    accepted: list[Accepted],
 ) -> Settled:
-    done = ledger.read_results(connection, _those(group, verdicts, Verdict.DONE))
-    return Settled(results + done, list(_those(group, verdicts, Verdict.STRANGER)))
+    done = list(_those(group, verdicts, Verdict.DONE))
+    strangers = list(_those(group, verdicts, Verdict.STRANGER))
+    results = results + ledger.read_results(connection, done)
+    return Settled(results, strangers, accepted, ledger.read_unannounced(connection, done))
 
 
 def _those(group: Sequence[ChunkInHand], verdicts: Sequence[Verdict], wanted: Verdict) -> Iterator[ChunkInHand]:

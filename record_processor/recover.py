@@ -104,9 +104,7 @@ def _divide(
     if len(group) == 1:
         return give_up(processor, group[0], "it failed alone", pause=pause)
     parts = [settle(processor, [hand], record_type, pause=pause) for hand in group]
-    return Settled(
-        [result for part in parts for result in part.results], [hand for part in parts for hand in part.strangers]
-    )
+    return Settled.of(parts)
 
 
 def _state(error: BaseException) -> str | None:

@@ -17,6 +17,9 @@ class ProcessorSlice(BaseModel):
         ge=0,
         description="Seconds to wait for a message's schema to be registered before it counts as unreadable",
     )
+    announce_sweep_seconds: float = Field(
+        10.0, gt=0, description="Seconds after which accepted records that nobody announced are announced by a sweep"
+    )
 
 
 class ProcessorSettings(ServiceSettings):

@@ -16,6 +16,7 @@ from typing import Any, cast
 import confluent_kafka
 import httpx
 
+from record_processor.announce import Announcer
 from record_processor.process import Processor
 from record_processor.service import GROUP as PROCESSORS
 from record_processor.service import ProcessorService
@@ -83,11 +84,13 @@ def processing(database: str, broker: str, *, ready: bool = True, **facts: Any) 
     consumer = Consumer(
         quick_kafka(broker), group=PROCESSORS, topics=[CHUNKS], on_assigned=lambda: running.health.ok("kafka")
     )
+    producer = Producer(quick_kafka(broker), linger_ms=0)
     service = ProcessorService(
         running=running,
         processor=Processor(engine, patience=Patience(patient, settings.lock_patience_seconds), worker="thread"),
         consumer=consumer,
-        producer=Producer(quick_kafka(broker), linger_ms=0),
+        producer=producer,
+        announcer=Announcer(engine, producer),
         schemas=schemas,
         settings=settings,
     )

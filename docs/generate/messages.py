@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from docs.generate.markdown import code, document, table
 from rowstream.ids import new_id
-from rowstream.kafka.topics import TOPICS
+from rowstream.kafka.topics import topics_with
 from rowstream.messages.codec import contracts
 from rowstream.messages.envelope import Envelope, new_traceparent
 from rowstream.messages.record_chunk import RecordChunk
 from splitter.sender import accounting_headers
 
+_TOPICS: Final = topics_with(["<type>"])
 _HEADERS: Final = {
     "ce_specversion": "the version of CloudEvents: `1.0`",
     "ce_id": "names the event; the same when the same message is sent again",
@@ -50,13 +51,13 @@ def page() -> str:
 
 
 def _topics() -> Iterator[tuple[str, str, str, str, str]]:
-    for topic in TOPICS:
+    for topic in _TOPICS:
         config = ", ".join(code(f"{name}={value}") for name, value in topic.config.items())
         yield code(topic.name), str(topic.partitions), topic.key, topic.carries, config
 
 
 def _message(schema: dict[str, Any]) -> Iterator[str]:
-    topics = [topic.name for topic in TOPICS if schema["name"] in topic.carries.partition(":")[0].split(", ")]
+    topics = [topic.name for topic in _TOPICS if schema["name"] in topic.carries.partition(":")[0].split(", ")]
     yield f"## {schema['name']}"
     yield f"{schema['doc']} On {', '.join(map(code, topics))}; schema in `schemas/{schema['name']}.avsc`."
     yield table(["field", "type", "default", "meaning"], _fields(schema))

@@ -95,15 +95,17 @@ def topics(
 
     Example: rowstream topics --broker kafka.example:9092 --replication 3
     """
-    from rowstream.kafka.topics import TOPICS, create_topics, topic_partitions  # noqa: PLC0415 - only this needs it
+    from rowstream.kafka.topics import create_topics, topic_partitions, topics_with  # noqa: PLC0415 - only here
+    from rowstream.records import registry  # noqa: PLC0415 - the same
 
     servers = broker or _running(state_dir).broker
-    made = create_topics(servers, replication=replication)
+    declared = topics_with(registry.announced())
+    made = create_topics(servers, topics=declared, replication=replication)
     found = topic_partitions(servers)
     if json:
         listed = [
             {"topic": topic.name, "partitions": found[topic.name], "key": topic.key, "carries": topic.carries}
-            for topic in TOPICS
+            for topic in declared
         ]
         answer_json({"broker": servers, "made": made, "topics": listed})
         return
@@ -111,7 +113,7 @@ def topics(
         ["topic", "partitions", "key", "carries", ""],
         [
             [topic.name, str(found[topic.name]), topic.key, topic.carries, "made now" if topic.name in made else ""]
-            for topic in TOPICS
+            for topic in declared
         ],
     )
 

@@ -1,6 +1,6 @@
 """The topics of the system, and how to make them; only `rowstream topics` and the supervisor of `up` do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException
@@ -44,10 +44,25 @@ TOPICS = (
 )
 
 
+def records_topic(record_type: str) -> str:
+    """The topic that the accepted records of this type are announced on."""
+    return f"rowstream.records.{record_type}.v1"
+
+
+def topics_with(announced: Iterable[str]) -> tuple[Topic, ...]:
+    """Every topic of a system in which the records of these types are announced."""
+    carries = "RecordAccepted: a record was loaded"
+    return *TOPICS, *(Topic(records_topic(name), 8, "the record's key", carries) for name in announced)
+
+
 def create_topics(
-    bootstrap_servers: str, *, partitions: Mapping[str, int] | None = None, replication: int = 1
+    bootstrap_servers: str,
+    *,
+    topics: Iterable[Topic] = TOPICS,
+    partitions: Mapping[str, int] | None = None,
+    replication: int = 1,
 ) -> list[str]:
-    """Make the topics that are missing; returns their names.
+    """Make those of the topics that are missing; returns their names.
 
     `partitions` are counts recorded earlier, which win over the declared ones: plans in flight have them pinned.
 
@@ -56,7 +71,8 @@ def create_topics(
     """
     admin = _admin(bootstrap_servers)
     counts = partitions or {}
-    missing = [topic for topic in TOPICS if topic.name not in topic_partitions(bootstrap_servers)]
+    there = topic_partitions(bootstrap_servers)
+    missing = [topic for topic in topics if topic.name not in there]
     if not missing:
         return []
     wanted = [

@@ -141,5 +141,3 @@ def _refused_for_now(record_type: "RecordType") -> Iterator[str]:
         yield f"on_duplicate={record_type.on_duplicate!r} is unknown; say 'reject'"
     elif record_type.on_duplicate != "reject":
         yield f"on_duplicate={record_type.on_duplicate!r} is not supported yet; say 'reject'"
-    if record_type.announce:
-        yield "announce=True is not supported yet; leave it out"

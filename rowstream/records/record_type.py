@@ -70,7 +70,8 @@ class RecordType:
         rules: Judged for records without any other fault.
         derived: Further columns of the table, by name.
         on_duplicate: What a record means whose key was seen before. Only `reject` for now.
-        announce: Whether each accepted record is announced.
+        announce: Whether each accepted record is announced once it is in the table: as a message `RecordAccepted` on
+            the topic `rowstream.records.<name>.v1`.
         sample: Makes realistic cells; without it they are made from the schema.
 
     Raises:

@@ -42,6 +42,11 @@ def find(name: str) -> RecordType:
     return known[name]
 
 
+def announced() -> tuple[str, ...]:
+    """The names of the installed record types whose accepted records are announced; raises as `record_types`."""
+    return tuple(name for name, record_type in record_types().items() if record_type.announce)
+
+
 def load(points: Iterable[EntryPoint]) -> Mapping[str, RecordType]:
     """The record types behind entry points; raises as `record_types` does."""
     found: dict[str, tuple[RecordType, str]] = {}

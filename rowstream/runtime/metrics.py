@@ -61,6 +61,14 @@ COLLISIONS = Counter("rowstream_processor_collisions_total", "Batches loaded thr
 CHUNK_FAILURES = Counter(
     "rowstream_processor_chunk_failures_total", "Chunks that could not be processed, by reason.", ["reason"]
 )
+ANNOUNCEMENTS = Counter(
+    "rowstream_processor_announcements_total", "Accepted records announced after their commit.", ["record_type"]
+)
+LATE_ANNOUNCEMENTS = Counter(
+    "rowstream_processor_announcements_late_total",
+    "Accepted records announced from the table, since it was not known that they had been.",
+    ["record_type"],
+)
 UNDONE_RECORDS = Counter(
     "rowstream_processor_undone_records_total", "Rows of cancelled uploads taken out again.", ["record_type"]
 )

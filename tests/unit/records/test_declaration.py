@@ -70,7 +70,6 @@ class WithRule(dy.Schema):
         ({"on_duplicate": "replace"}, "on_duplicate='replace' is not supported yet; say 'reject'"),
         ({"on_duplicate": "review"}, "not supported yet"),
         ({"on_duplicate": "ignore"}, "on_duplicate='ignore' is unknown"),
-        ({"announce": True}, "announce=True is not supported yet"),
     ],
 )
 def test_a_declaration_that_contradicts_itself_is_refused(changes: dict[str, Any], problem: str) -> None:

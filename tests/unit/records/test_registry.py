@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rowstream.errors import Fatal
+from rowstream.records import registry
 from rowstream.records.registry import GROUP, UnknownRecordType, find, load, record_types
 from tests.unit.records.support import record_type
 
@@ -37,6 +38,12 @@ def test_types_are_sorted_by_name() -> None:
     own_table = record_type(name="a_thing", table="a_things")
     sys.modules[__name__].OWN_TABLE = own_table  # type: ignore[attr-defined]
     assert list(load([point("THING"), point("OWN_TABLE")])) == ["a_thing", "thing"]
+
+
+def test_the_announced_types_are_those_that_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    types = {"thing": THING, "other": record_type(name="other", announce=True)}
+    monkeypatch.setattr(registry, "record_types", lambda: types)
+    assert registry.announced() == ("other",)
 
 
 def test_two_types_of_one_name_are_refused() -> None:

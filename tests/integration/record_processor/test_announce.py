@@ -1,0 +1,273 @@
+"""Accepted records are announced, each at least once, under ids that stay: through crashes too."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+
+from record_processor import announcements
+from record_processor.announce import Announcer
+from rowstream.database.connection import PROCESSOR_ROLE, make_engine
+from rowstream.database.keys import DEFAULT_ORGANIZATION
+from rowstream.database.record_tables import bring_up_to_date
+from rowstream.errors import Retryable
+from rowstream.kafka.consumer import Received
+from rowstream.kafka.producer import Producer
+from rowstream.messages import codec
+from rowstream.messages.record_accepted import RecordAccepted
+from rowstream.records import registry
+from rowstream.runtime.steps import Step
+from tests import servers
+from tests.announced import TOPIC, TYPES, VISITS, make_topic, said_of, visits
+from tests.servers import until
+from tests.services import everything_in, processing, publish, quick_kafka
+from tests.uploads import MEMBERS, TRACE, Uploads, chunks_of, members, received, uploads_in
+
+
+@dataclass(frozen=True)
+class System:
+    """A database with the type's table, a broker with its topic; shared by the tests of this module."""
+
+    url: str
+    broker: str
+    uploads: Uploads
+
+    def noted(self, lanes: int = 1, record_type: str = VISITS.name) -> UUID:
+        upload = self.uploads.accept(record_type=record_type)
+        self.uploads.note(upload, lanes=lanes)
+        return upload
+
+    def said(self, upload: UUID) -> list[Received]:
+        """What was announced of an upload, as often as it was."""
+        return [message for message in everything_in(self.broker, TOPIC) if of(message).upload_id == upload]
+
+    def is_noted(self, upload: UUID, chunks: int) -> bool:
+        ledger = self.uploads.ledger(upload)
+        return len(ledger) == chunks and all(row.announced_at for row in ledger)
+
+    def forget(self, upload: UUID) -> None:
+        """As if the processor had died before it could note that it announced the upload's records."""
+        self.uploads.execute("UPDATE processed_chunks SET announced_at = NULL WHERE batch_upload_id = :id", id=upload)
+
+    def announced(self, upload: UUID, data: bytes, *, lanes: int = 1, chunk_records: int = 1_000) -> list[Received]:
+        """What is said when the upload's chunks are worked."""
+        chunks = chunks_of(data, upload, record_type=VISITS, lanes=lanes, chunk_records=chunk_records)
+        publish(self.broker, *map(received, chunks))
+        until(lambda: self.is_noted(upload, len(chunks)), what="the announcements")
+        return self.said(upload)
+
+
+@pytest.fixture(scope="module")
+def bare(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Without a processor."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        servers.broker_server(tmp_path_factory.mktemp("broker")) as broker,
+        postgres.fresh_database() as url,
+        uploads_in(url) as uploads,
+    ):
+        with uploads.owner.begin() as connection:
+            bring_up_to_date(connection, VISITS)
+        patch.setattr(registry, "record_types", lambda: TYPES)
+        make_topic(broker.address)
+        yield System(url, broker.address, uploads)
+
+
+@pytest.fixture
+def system(bare: System) -> Iterator[System]:
+    """With one."""
+    with processing(bare.url, bare.broker):
+        yield bare
+
+
+@pytest.fixture
+def engine(bare: System) -> Iterator[Engine]:
+    engine = make_engine(bare.url, role=PROCESSOR_ROLE, service="tests", pool_size=4)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sweeper(bare: System, engine: Engine) -> Announcer:
+    return Announcer(engine, Producer(quick_kafka(bare.broker)))
+
+
+def of(message: Received) -> RecordAccepted:
+    return codec.decode(message.value, RecordAccepted)
+
+
+def ids(messages: list[Received]) -> list[str]:
+    return sorted(message.headers["ce_id"] for message in messages)
+
+
+def texts(messages: list[Received]) -> set[tuple[str, bytes | None, bytes]]:
+    return {(message.headers["ce_id"], message.key, message.value) for message in messages}
+
+
+def test_each_accepted_record_is_announced_as_it_stands_in_the_table(system: System) -> None:
+    upload = system.noted()
+    data = visits(["a", "b"]) + b"c,2026-02-30,,,,,,\n" + b"d,2026-01-31,,,,,,\n" + visits(["a"]).splitlines()[1]
+    said = system.announced(upload, data)
+    assert ids(said) == [f"{upload}/2", f"{upload}/3", f"{upload}/5"]  # not the bad one, not the one that came again
+    assert sorted(system.uploads.loaded(upload, VISITS)) == [2, 3, 5]
+    first, _, bare = sorted(said, key=lambda message: message.headers["ce_id"])
+    told = of(first)
+    assert json.loads(told.record or "") == said_of("a")
+    assert (told.row_number, told.record_type, told.record_type_version, told.attempt) == (2, "visit", 3, 1)
+    assert told.organization_id == DEFAULT_ORGANIZATION
+    assert json.loads(first.key or b"") == {"who": "a", "day": "2026-01-31"}
+    assert first.headers["ce_type"] == "rowstream.record_accepted"
+    assert first.headers["correlation_id"] == "c"
+    assert first.headers["traceparent"].split("-")[1] == TRACE.split("-")[1]
+    assert json.loads(of(bare).record or "") == {
+        **dict.fromkeys(said_of("d")), "who": "d", "day": "2026-01-31", "year": 2026,
+    }  # fmt: skip
+
+
+def test_what_loses_against_another_upload_is_not_announced(system: System) -> None:
+    system.announced(system.noted(), visits(["taken", "too"]))
+    second = system.noted()
+    assert ids(system.announced(second, visits(["taken", "free", "too"]))) == [f"{second}/3"]
+
+
+def test_a_type_that_announces_nothing_owes_nothing(system: System) -> None:
+    upload = system.noted(record_type=MEMBERS.name)
+    publish(system.broker, *map(received, chunks_of(members(3), upload)))
+    until(lambda: len(system.uploads.ledger(upload)) == 1, what="the chunk")
+    (row,) = system.uploads.ledger(upload)
+    assert row.announced_at == row.started_at
+
+
+def test_a_chunk_without_accepted_records_owes_nothing(system: System) -> None:
+    upload = system.noted()
+    assert system.announced(upload, visits(["x"], day="never")) == []
+    (row,) = system.uploads.ledger(upload)
+    assert row.announced_at == row.started_at
+
+
+def test_a_chunk_that_comes_again_is_announced_again_only_if_that_is_due(system: System) -> None:
+    upload = system.noted(lanes=2)
+    data = visits(f"again {number}" for number in range(40))
+    before = system.announced(upload, data, lanes=2, chunk_records=5)
+    assert len(before) == 40
+    assert system.announced(upload, data, lanes=2, chunk_records=5) == before
+    system.uploads.execute(
+        "UPDATE processed_chunks SET announced_at = NULL WHERE batch_upload_id = :id AND chunk_number = 1", id=upload
+    )
+    after = system.announced(upload, data, lanes=2, chunk_records=5)
+    assert 5 <= len(after) - len(before) <= 10  # a chunk's rows, and those of the other lane that lie between
+    assert texts(after) == texts(before)
+
+
+def test_from_the_table_the_same_is_said_as_from_memory(bare: System, sweeper: Announcer) -> None:
+    upload = bare.noted(lanes=3)
+    with processing(bare.url, bare.broker):
+        rows = visits([f"same {number}" for number in range(30)])
+        before = bare.announced(upload, rows + b'"a ""\x01\xc3\xa9,",2026-01-31,,-1.10,1e300,-5,no,green\n', lanes=3)
+    bare.forget(upload)
+    assert sweeper.sweep(after_seconds=0) == len(bare.uploads.ledger(upload))
+    after = bare.said(upload)
+    assert len(after) == 2 * len(before) == 62
+    assert texts(after) == texts(before)
+    assert {message.headers["correlation_id"] for message in after} == {"c", f"c-{upload}"}
+
+
+@pytest.mark.parametrize("step", [Step.CHUNKS_COMMITTED, Step.RESULTS_PRODUCED, Step.RECORDS_ANNOUNCED])
+def test_killed_on_the_way_every_record_is_announced_all_the_same(bare: System, step: Step) -> None:
+    upload = bare.noted()
+    chunks = chunks_of(visits(f"{step} {number}" for number in range(20)), upload, record_type=VISITS)
+    with program(bare, step.value) as process:
+        publish(bare.broker, *map(received, chunks))
+        assert process.wait(timeout=60) == -signal.SIGKILL
+    (row,) = bare.uploads.ledger(upload)
+    assert row.announced_at is None
+    assert len(bare.said(upload)) == (20 if step is Step.RECORDS_ANNOUNCED else 0)
+    with processing(bare.url, bare.broker):
+        until(lambda: bare.is_noted(upload, 1), seconds=60, what="the announcements")
+    assert sorted(set(ids(bare.said(upload)))) == sorted(f"{upload}/{row}" for row in range(2, 22))
+
+
+@contextmanager
+def program(system: System, last: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.integration.record_processor.announcer", system.url, system.broker, last]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_sweep_finds_what_nobody_will_deliver_again_but_not_before_its_time(bare: System, sweeper: Announcer) -> None:
+    upload = bare.noted(lanes=4)
+    with processing(bare.url, bare.broker):
+        before = bare.announced(upload, visits(f"swept {number}" for number in range(50)), lanes=4, chunk_records=5)
+    bare.forget(upload)
+    assert sweeper.sweep(after_seconds=3_600) == 0
+    assert sweeper.sweep(after_seconds=0) == len(bare.uploads.ledger(upload))
+    assert ids(bare.said(upload)) == sorted(
+        2 * ids(before)
+    )  # chunks lie across each other; no row is said twice for it
+    assert sweeper.sweep(after_seconds=0) == 0
+
+
+def test_sweeps_of_several_processors_do_not_do_the_same(bare: System, engine: Engine) -> None:
+    several = [bare.noted() for _ in range(3)]
+    with processing(bare.url, bare.broker):
+        for upload in several:
+            bare.announced(upload, visits(f"{upload} {number}" for number in range(60)), chunk_records=2)
+    for upload in several:
+        bare.forget(upload)
+
+    def sweep() -> int:
+        announcer, chunks = Announcer(engine, Producer(quick_kafka(bare.broker))), 0
+        while found := announcer.sweep(after_seconds=0):
+            chunks += found
+        return chunks
+
+    with ThreadPoolExecutor(3) as pool:
+        counts = [future.result(timeout=60) for future in [pool.submit(sweep) for _ in range(3)]]
+    assert sum(counts) == 3 * 30
+    assert all(bare.is_noted(upload, 30) for upload in several)
+
+
+def test_what_the_broker_does_not_take_stays_due(bare: System, engine: Engine, sweeper: Announcer) -> None:
+    upload = bare.noted()
+    with processing(bare.url, bare.broker):
+        bare.announced(upload, visits(["waits"]))
+    bare.forget(upload)
+    nowhere = Announcer(engine, Producer(quick_kafka(f"127.0.0.1:{servers.free_port()}")))
+    with pytest.raises(Retryable):
+        nowhere.sweep(after_seconds=0)
+    assert not bare.is_noted(upload, 1)
+    assert sweeper.sweep(after_seconds=0) == 1
+
+
+def test_what_was_taken_out_again_is_owed_no_more(bare: System, sweeper: Announcer) -> None:
+    upload = bare.noted()
+    with processing(bare.url, bare.broker):
+        bare.announced(upload, visits(["gone", "gone too"]))
+    bare.forget(upload)
+    bare.uploads.execute("DELETE FROM visits WHERE batch_upload_id = :id", id=upload)
+    assert sweeper.sweep(after_seconds=0) == 1
+    assert bare.is_noted(upload, 1)
+    assert len(bare.said(upload)) == 2
+
+
+def test_a_record_too_large_for_a_message_is_named_without_its_cells(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "MESSAGE_CAP", 600)
+    upload = system.noted()
+    said = system.announced(upload, visits(["w" * 2_000, "small"]))
+    told = {message.headers["ce_id"]: message for message in said}
+    assert of(told[f"{upload}/2"]).record is None
+    assert len(told[f"{upload}/2"].key or b"") == 1_000
+    assert json.loads(of(told[f"{upload}/3"]).record or "") == said_of("small")
