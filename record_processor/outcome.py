@@ -11,8 +11,10 @@ import polars as pl
 
 from record_processor.batch import ChunkInHand
 from record_processor.duplicates import Beaten, Decided
+from record_processor.refusals import refusal
 from record_processor.rejections import Rejection, distinct, duplicate, of_cells, of_unparsable
 from record_processor.validate import Validated
+from rowstream.database.record_tables import declared_columns
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.records import CellError, RecordType
 
@@ -66,6 +68,18 @@ def rejected(
         taken = beaten.beaten.select("record", "first_upload", "first_row").iter_rows()
         errors.update(_duplicates(work, record_type, taken))
     return errors
+
+
+def refusals(
+    work: Work, record_type: RecordType, refused: Mapping[int, BaseException]
+) -> dict[int, tuple[CellError, ...]]:
+    """The error of each record that the database refused, by record."""
+    columns = declared_columns(record_type)
+    given = [name for name in record_type.columns if name in work.texts.columns]
+    return {
+        record: (refusal(error, columns, dict(zip(given, work.texts.select(given).row(record), strict=True))),)
+        for record, error in refused.items()
+    }
 
 
 def rejections_of(work: Work, errors: Mapping[int, Sequence[CellError]]) -> dict[int, list[Rejection]]:

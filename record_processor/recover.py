@@ -1,19 +1,22 @@
-"""What to do when a group fails: wait while the database is away, try again, find the chunk at fault.
+"""What to do when a group fails: wait while the database is away, try again, find what is at fault.
 
 Nothing is acknowledged here. A group whose transaction failed has changed nothing, so it can be run again whole, chunk
 by chunk, or not at all.
 """
 
 from collections.abc import Callable, Sequence
-from enum import Enum
+from typing import TypeVar
 
 import polars as pl
 import psycopg
 import sqlalchemy.exc
+import tenacity
 
+from record_processor.attempts import Tries
 from record_processor.batch import ChunkInHand
+from record_processor.failure import Failure, exhausted, noted
 from record_processor.process import Processor, Settled
-from rowstream.database.connection import first_line, is_away
+from record_processor.reactions import WAITS, Reaction, reaction_to, reason_of
 from rowstream.errors import RowstreamError
 from rowstream.records import RecordType
 from rowstream.runtime.logging import get_logger, traced
@@ -21,102 +24,143 @@ from rowstream.runtime.metrics import CHUNK_FAILURES
 
 log = get_logger(__name__)
 
+Pause = Callable[[str, float], None]
+"""Waits so many seconds, a member of the consumer group all the while, and lets readiness say why; raises `Stopped`
+when the service is asked to stop."""
+
+_T = TypeVar("_T")
+_PROBE_SECONDS = 0.5
+_ANY = (Exception, pl.exceptions.PanicException)
+_DATABASE = (sqlalchemy.exc.SQLAlchemyError, psycopg.Error)
+_PASSING = (Reaction.WAIT, Reaction.AGAIN)
+
 
 class Stopped(RowstreamError):
     """The service is asked to stop while it waits; what is in hand is left to the next one."""
 
 
-class Reaction(Enum):
-    """What an error of the database asks for."""
-
-    WAIT = "wait"  # it is away, or has no room: nothing is wrong with the records
-    AGAIN = "again"  # another transaction was in the way
-    DIVIDE = "divide"  # something in this group is wrong
-
-
-# SQLSTATEs, whole classes and single ones: connection, resources, an operator's hand, the system; a login that is
-# refused, no such database or schema, a stand-by that only reads; a table or column that is not migrated yet, or not
-# granted. Nothing of this is in the records, and all of it goes on when a person has mended it.
-_AWAY = ("08", "53", "57", "58", "28", "3D", "3F", "25006", "25P03", "42P01", "42703", "42501")
-_IN_THE_WAY = ("40", "55P03")
-
-
-def reaction_to(error: BaseException) -> Reaction:
-    """What this error asks for; pure."""
-    state = _state(error)
-    if state is None:
-        return Reaction.WAIT if is_away(error) else Reaction.DIVIDE
-    if state.startswith(_IN_THE_WAY):
-        return Reaction.AGAIN
-    return Reaction.WAIT if state.startswith(_AWAY) else Reaction.DIVIDE
-
-
-def settle(
-    processor: Processor,
-    group: Sequence[ChunkInHand],
-    record_type: RecordType,
-    *,
-    pause: Callable[[str], None],
-) -> Settled:
+def settle(processor: Processor, group: Sequence[ChunkInHand], record_type: RecordType, *, pause: Pause) -> Settled:
     """Work the group, whatever it takes.
 
     Args:
         processor: Who works it.
         group: Readable chunks of one record type and organization.
         record_type: Theirs.
-        pause: Called with a reason before something is tried again; stays a member of the consumer group meanwhile.
+        pause: Called before something is tried again.
 
     Raises:
         Stopped: `pause` says so.
     """
-    while True:
+    try:
+        return _patiently(processor, lambda: processor.process(group, record_type), pause)
+    except Stopped:
+        raise
+    except _ANY as error:  # each has a reaction; none ends us
+        log.warning("group failed", chunks=len(group), **_told(error))
+    parts = [settle_alone(processor, hand, record_type, pause=pause) for hand in group]
+    return Settled.of(parts)
+
+
+def settle_alone(
+    processor: Processor, hand: ChunkInHand, record_type: RecordType, *, pause: Pause, tries: Tries | None = None
+) -> Settled:
+    """Work one readable chunk, each try counted before it is made; give it up after the last.
+
+    Args:
+        processor: Who works it.
+        hand: The chunk.
+        record_type: Its type.
+        pause: Called before something is tried again.
+        tries: Those before the one that is counted already; None if none is.
+
+    Raises:
+        Stopped: `pause` says so.
+    """
+    tries = tries or begin_try(processor, hand, pause=pause)
+    while tries and tries.before < processor.attempts.most:
         try:
-            return processor.process(group, record_type)
-        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - each has a reaction; none ends us
-            reaction = reaction_to(error)
-            trace = traced(error) if reaction is Reaction.DIVIDE else {}
-            log.warning("group failed", chunks=len(group), reaction=reaction.value, reason=_reason(error), **trace)
-            if reaction is Reaction.DIVIDE:
-                return _divide(processor, group, record_type, pause)
-            pause(_reason(error))
+            return _patiently(processor, lambda: processor.process_alone(hand, record_type), pause)
+        except Stopped:
+            raise
+        except _ANY as error:
+            _note(processor, hand, error, pause)
+            if tries.before + 1 < processor.attempts.most:
+                pause(reason_of(error), WAITS[Reaction.FAIL](_after(tries.before + 1)))
+        tries = begin_try(processor, hand, pause=pause)
+    return give_up(processor, hand, exhausted(tries), pause=pause) if tries else Settled(strangers=[hand])
 
 
-def give_up(processor: Processor, hand: ChunkInHand, reason: str, *, pause: Callable[[str], None]) -> Settled:
+def begin_try(processor: Processor, hand: ChunkInHand, *, pause: Pause) -> Tries | None:
+    """Count a try of this chunk before it is made; what it had before, or None if it is of no upload of ours.
+
+    Raises:
+        Stopped: `pause` says so.
+    """
+    return _patiently(processor, lambda: processor.attempts.begin(hand), pause, whatever=True)
+
+
+def give_up(processor: Processor, hand: ChunkInHand, failure: Failure, *, pause: Pause) -> Settled:
     """Record that a chunk stays unprocessed, whatever it takes.
 
     Raises:
         Stopped: `pause` says so.
     """
-    CHUNK_FAILURES.labels("unreadable" if hand.unreadable else "failed").inc()
     chunk = hand.chunk
-    log.error("chunk unprocessed", upload_id=str(chunk.upload_id), chunk_number=chunk.chunk_number, reason=reason)
-    while True:
-        try:
-            return processor.give_up(hand)
-        except (sqlalchemy.exc.SQLAlchemyError, psycopg.Error) as error:
-            log.warning("chunk not given up yet", upload_id=str(chunk.upload_id), reason=_reason(error))
-            pause(_reason(error))
+    settled = _patiently(processor, lambda: processor.give_up(hand, failure), pause, whatever=True)
+    if settled.results:
+        CHUNK_FAILURES.labels(failure.code).inc()
+        log.error(
+            "chunk unprocessed",
+            upload_id=str(chunk.upload_id),
+            chunk_number=chunk.chunk_number,
+            code=failure.code,
+            reason=failure.reason,
+        )
+    return settled
 
 
-def _divide(
-    processor: Processor, group: Sequence[ChunkInHand], record_type: RecordType, pause: Callable[[str], None]
-) -> Settled:
-    if len(group) == 1:
-        return give_up(processor, group[0], "it failed alone", pause=pause)
-    parts = [settle(processor, [hand], record_type, pause=pause) for hand in group]
-    return Settled.of(parts)
+def _patiently(processor: Processor, call: Callable[[], _T], pause: Pause, *, whatever: bool = False) -> _T:
+    """Call again while the database is away or somebody is in the way; or with `whatever` the database says."""
+
+    def passes(error: BaseException) -> bool:
+        return reaction_to(error) in _PASSING or (whatever and isinstance(error, _DATABASE))
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        reaction = reaction_to(_error(state))
+        return WAITS[reaction if reaction in _PASSING else Reaction.FAIL](state)
+
+    def hold(state: tenacity.RetryCallState) -> None:
+        error = _error(state)
+        log.warning("waiting for the database", **_told(error))
+        pause(reason_of(error), state.upcoming_sleep)
+        while reaction_to(error) is Reaction.WAIT and (absence := processor.absence()):
+            pause(absence, _PROBE_SECONDS)
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(passes), wait=wait, before_sleep=hold, sleep=lambda _: None
+    )
+    return retrying(call)
 
 
-def _state(error: BaseException) -> str | None:
-    state: str | None = getattr(getattr(error, "orig", None) or error, "sqlstate", None)
+def _note(processor: Processor, hand: ChunkInHand, error: BaseException, pause: Pause) -> None:
+    chunk = hand.chunk
+    log.warning("chunk failed", upload_id=str(chunk.upload_id), chunk_number=chunk.chunk_number, **_told(error))
+    _patiently(processor, lambda: processor.attempts.note(hand, noted(error)), pause, whatever=True)
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    """What a log says of an error: never its text."""
+    reaction = reaction_to(error)
+    trace = {} if reaction in _PASSING else traced(error)
+    return {"reaction": reaction.value, "reason": reason_of(error), **trace}
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    return error or RuntimeError("there was no error")
+
+
+def _after(failures: int) -> tenacity.RetryCallState:
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+    state.attempt_number = failures
     return state
-
-
-def _reason(error: BaseException) -> str:
-    """Type and state of an error, never its text: that may hold a cell."""
-    cause = getattr(error, "orig", None) or error
-    state = _state(error)
-    name = type(cause).__name__
-    if state is None and isinstance(cause, psycopg.OperationalError):
-        return f"{name}: {first_line(cause)}"
-    return f"{name} ({state})" if state else name

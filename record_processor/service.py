@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from record_processor.announce import Announcer
+from record_processor import failure
 from record_processor.batch import ChunkInHand, read, unreadable
 from record_processor.process import Processor, Settled
 from record_processor.recover import Stopped, give_up, settle
@@ -44,11 +44,10 @@ class ProcessorService:
         processor: Processor,
         consumer: Consumer,
         producer: Producer,
-        announcer: Announcer,
         schemas: codec.SchemaStore,
         settings: ProcessorSlice,
     ) -> None:
-        self._running, self._processor, self._announcer = running, processor, announcer
+        self._running, self._processor = running, processor
         self._consumer, self._producer, self._schemas = consumer, producer, schemas
         self._settings = settings
         self._schema_patience = SchemaPatience(settings.schema_patience_seconds)
@@ -80,8 +79,6 @@ class ProcessorService:
                 ]
             )
             reached(Step.RESULTS_PRODUCED)
-            self._announcer.announce(settled.accepted, causes, pause=self._pause)
-            self._announcer.announce_again(settled.unannounced, pause=self._pause)
         self._running.health.ok("work")
         self._consumer.settle(messages)
         self._consumer.commit()
@@ -110,11 +107,11 @@ class ProcessorService:
     def _settle(self, group: list[ChunkInHand]) -> Settled:
         first = group[0]
         if first.unreadable:
-            return give_up(self._processor, first, first.unreadable, pause=self._pause)
+            return give_up(self._processor, first, failure.unreadable(first.unreadable), pause=self._pause)
         try:
             record_type = registry.find(first.chunk.record_type)
         except registry.UnknownRecordType as error:
-            return give_up(self._processor, first, str(error), pause=self._pause)
+            return give_up(self._processor, first, failure.unknown_type(error), pause=self._pause)
         return settle(self._processor, group, record_type, pause=self._pause)
 
     def _deliver(self, sends: list[Send]) -> None:
@@ -134,8 +131,8 @@ class ProcessorService:
     def _send_unreadable(self, message: Received, error: Poison, on_delivery: OnDelivery) -> None:
         put_aside(self._producer, message, stage="VALUE_CONVERTER", error=error, on_delivery=on_delivery)
 
-    def _pause(self, reason: str) -> None:
-        """Wait a moment, a member of the group all the while.
+    def _pause(self, reason: str, seconds: float = _PAUSE_SECONDS) -> None:
+        """Wait so long, a member of the group all the while.
 
         Raises:
             Stopped: the service is asked to stop.
@@ -143,7 +140,7 @@ class ProcessorService:
         self._running.health.beat()
         self._running.health.waiting("work", reason)
         self._consumer.keep_alive()
-        if self._running.stop.wait(_PAUSE_SECONDS):
+        if self._running.stop.wait(seconds):
             raise Stopped
 
 

@@ -58,8 +58,11 @@ BATCH_STAGE_DURATION = Counter(
     "rowstream_processor_stage_seconds_total", "Seconds spent in each stage of a batch.", ["stage"]
 )
 COLLISIONS = Counter("rowstream_processor_collisions_total", "Batches loaded through staging since a key was there.")
+RECORDS_REFUSED = Counter(
+    "rowstream_processor_refused_records_total", "Records that the database refused alone.", ["record_type"]
+)
 CHUNK_FAILURES = Counter(
-    "rowstream_processor_chunk_failures_total", "Chunks that could not be processed, by reason.", ["reason"]
+    "rowstream_processor_chunk_failures_total", "Chunks that stay unprocessed, by error code.", ["code"]
 )
 ANNOUNCEMENTS = Counter(
     "rowstream_processor_announcements_total", "Accepted records announced after their commit.", ["record_type"]

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from record_processor.batch import ChunkInHand, read
+from record_processor.failure import unreadable
 from record_processor.ledger import LedgerDisagrees
 from record_processor.load import RowsMissing
 from record_processor.process import Processor, Settled
@@ -178,7 +179,7 @@ def test_an_upload_that_met_a_taken_key_goes_through_staging_from_then_on(
     chunks = chunks_of(csv_of(member(number) for number in (0, 5, 6, 0, 6, 7)), second, chunk_records=2)
     work(processor, chunks[:1])
     direct: list[object] = []
-    monkeypatch.setattr("record_processor.process.load_directly", lambda *load: direct.append(load))
+    monkeypatch.setattr("record_processor.load_rows.load_directly", lambda *load: direct.append(load))
     for chunk in chunks[1:]:
         work(processor, [chunk])
     assert direct == []
@@ -286,7 +287,7 @@ def test_an_unprocessed_chunk_is_worked_when_a_later_attempt_sends_it(uploads: U
     upload = noted(uploads)
     chunks = chunks_of(members(6), upload, chunk_records=2)
     work(processor, chunks[:1])
-    processor.give_up(hands(chunks)[1])
+    processor.give_up(hands(chunks)[1], unreadable("?"))
     work(processor, chunks[2:])
     assert [row.outcome for row in uploads.ledger(upload)] == ["loaded", "unprocessed", "loaded"]
     assert uploads.ledger(upload)[1].unprocessed_records == 2

@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from record_processor.batch import ChunkInHand, read
+from record_processor.failure import unreadable
 from record_processor.process import Processor
 from record_processor.recover import Stopped, give_up, settle
 from record_processor.zombies import SERVICE, Patience
 from rowstream.database.connection import PROCESSOR_ROLE, make_engine
+from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.messages.record_chunk import RecordChunk
 from rowstream.runtime.logging import configure_logging
 from tests import servers
@@ -26,7 +28,7 @@ def hands(chunks: Sequence[RecordChunk]) -> list[ChunkInHand]:
     return [read(received(chunk), NoSchemas()) for chunk in chunks]
 
 
-def never(reason: str) -> None:
+def never(reason: str, _: float) -> None:
     raise AssertionError(f"nothing is to be waited for here: {reason}")
 
 
@@ -37,15 +39,28 @@ class Waits:
         self.reasons: list[str] = []
         self._mend, self._at = mend, at
 
-    def __call__(self, reason: str) -> None:
+    def __call__(self, reason: str, seconds: float) -> None:
+        assert 0 <= seconds < 10
         self.reasons.append(reason)
         assert len(self.reasons) < 200
         if len(self.reasons) == self._at and self._mend:
             self._mend()
 
 
-def refuse(uploads: Uploads, number: int) -> None:
-    uploads.execute(f"ALTER TABLE member_certifications ADD CHECK (member_id <> 'M{number}')")
+def raising(uploads: Uploads, number: int, sqlstate: str) -> None:
+    """From now on this record makes the database say that."""
+    uploads.execute(
+        "CREATE FUNCTION raising() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF NEW.member_id = 'M{number}' THEN RAISE 'about %', NEW.member_email USING ERRCODE = '{sqlstate}'; END IF;"
+        " RETURN NEW; END $$"
+    )
+    uploads.execute(
+        "CREATE TRIGGER raising BEFORE INSERT ON member_certifications FOR EACH ROW EXECUTE FUNCTION raising()"
+    )
+
+
+def dead_letters(uploads: Uploads) -> list[Any]:
+    return list(uploads.execute("SELECT * FROM dead_letters ORDER BY id"))
 
 
 def test_of_a_group_that_fails_only_the_chunk_at_fault_stays_unprocessed(
@@ -53,9 +68,11 @@ def test_of_a_group_that_fails_only_the_chunk_at_fault_stays_unprocessed(
 ) -> None:
     configure_logging("test")
     first, second = noted(uploads), noted(uploads)
-    refuse(uploads, 5)
+    raising(uploads, 5, "XX000")
     group = [*chunks_of(members(9), first, chunk_records=3), *chunks_of(members(2, start=20), second)]
-    settled = settle(processor, hands(group), MEMBERS, pause=never)
+    waits = Waits()
+    settled = settle(processor, hands(group), MEMBERS, pause=waits)
+    assert waits.reasons == ["InternalError_ (XX000)"] * 2  # between three tries
     assert [row.outcome for row in uploads.ledger(first)] == ["loaded", "unprocessed", "loaded"]
     assert [row.outcome for row in uploads.ledger(second)] == ["loaded"]
     assert sorted(uploads.loaded(first)) == [2, 3, 4, 8, 9, 10]
@@ -63,24 +80,51 @@ def test_of_a_group_that_fails_only_the_chunk_at_fault_stays_unprocessed(
         (0, 0), (1, 3), (2, 0), (0, 0),
     ]  # fmt: skip
     assert uploads.settled(first) == {0: 3}
+    (letter,) = dead_letters(uploads)
+    assert (letter.batch_upload_id, letter.chunk_number, letter.attempt) == (first, 1, 1)
+    assert (letter.error_code, letter.tries, letter.records) == ("DB_002", 3, 3)
+    assert (letter.first_row, letter.last_row, letter.organization_id) == (5, 7, DEFAULT_ORGANIZATION)
+    assert letter.reason == "it failed alone 3 times, the last time with InternalError_ (XX000)"
+    assert uploads.execute("SELECT * FROM chunk_attempts") == []
     # Postgres names the whole row in its error; a log must not.
     said = capfd.readouterr().err
     lines = [json.loads(line) for line in said.splitlines()]
-    assert {line["event"] for line in lines} == {"group failed", "chunk unprocessed"}
-    assert "CheckViolation (23514)" in said
+    assert [line["event"] for line in lines] == ["group failed", *["chunk failed"] * 3, "chunk unprocessed"]
     assert "load_directly" in said
     assert "a@example.org" not in said
     assert "M5" not in said
 
 
-def test_a_record_that_is_refused_through_staging_is_found_as_well(uploads: Uploads, processor: Processor) -> None:
-    settle(processor, hands(chunks_of(members(1), noted(uploads))), MEMBERS, pause=never)
+def test_an_error_that_passes_costs_its_tries_and_no_record(uploads: Uploads, processor: Processor) -> None:
     upload = noted(uploads)
-    refuse(uploads, 5)
-    settle(processor, hands(chunks_of(members(9), upload, chunk_records=3)), MEMBERS, pause=never)
-    assert [row.outcome for row in uploads.ledger(upload)] == ["loaded", "unprocessed", "loaded"]
-    assert uploads.codes(upload) == {2: "DUP_001"}
-    assert sorted(uploads.loaded(upload)) == [3, 4, 8, 9, 10]
+    raising(uploads, 5, "XX000")
+    tried: list[Any] = []
+
+    def mend() -> None:
+        tried.extend(uploads.execute("SELECT tries, last_error FROM chunk_attempts"))
+        uploads.execute("DROP TRIGGER raising ON member_certifications")
+
+    waits = Waits(mend, at=2)
+    settle(processor, hands(chunks_of(members(9), upload)), MEMBERS, pause=waits)
+    assert tried == [(2, "DB_002 InternalError_ (XX000)")]
+    assert len(uploads.loaded(upload)) == 9
+    assert uploads.execute("SELECT * FROM chunk_attempts") == dead_letters(uploads) == []
+
+
+def test_an_error_of_our_own_is_tried_and_given_up_as_well(
+    uploads: Uploads, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = noted(uploads)
+
+    def fail(*_: object) -> None:
+        raise KeyError("a@example.org")
+
+    monkeypatch.setattr("record_processor.process.validate", fail)
+    waits = Waits()
+    settle(processor, hands(chunks_of(members(2), upload)), MEMBERS, pause=waits)
+    (letter,) = dead_letters(uploads)
+    assert (letter.error_code, letter.tries) == ("UNK_001", 3)
+    assert letter.reason.endswith("with KeyError")
 
 
 def test_deadlocks_and_serialization_cost_no_try(uploads: Uploads, processor: Processor) -> None:
@@ -158,15 +202,16 @@ def test_waiting_ends_when_the_service_is_asked_to_stop(uploads: Uploads, proces
     upload = noted(uploads)
     uploads.execute("ALTER TABLE processed_chunks RENAME TO gone")
 
-    def stop(_: str) -> None:
+    def stop(_: str, __: float) -> None:
         raise Stopped
 
     (hand,) = hands(chunks_of(members(4), upload))
     with pytest.raises(Stopped):
         settle(processor, [hand], MEMBERS, pause=stop)
     with pytest.raises(Stopped):
-        give_up(processor, hand, "it is unreadable", pause=stop)
+        give_up(processor, hand, unreadable("?"), pause=stop)
     assert uploads.loaded(upload) == {}
+    assert uploads.execute("SELECT * FROM chunk_attempts") == []
 
 
 def test_a_chunk_is_given_up_as_soon_as_the_ledger_is_back(uploads: Uploads, processor: Processor) -> None:
@@ -174,16 +219,18 @@ def test_a_chunk_is_given_up_as_soon_as_the_ledger_is_back(uploads: Uploads, pro
     uploads.execute("ALTER TABLE processed_chunks RENAME TO gone")
     waits = Waits(lambda: uploads.execute("ALTER TABLE gone RENAME TO processed_chunks"), at=2)
     (hand,) = hands(chunks_of(members(4), upload))
-    (result,) = give_up(processor, hand, "it is unreadable", pause=waits).results
+    (result,) = give_up(processor, hand, unreadable("?"), pause=waits).results
     assert (result.outcome, result.unprocessed_records, result.failed_records) == ("unprocessed", 4, 0)
     assert uploads.settled(upload) == {0: 1}
-    assert give_up(processor, hand, "again", pause=never).results == [result]
+    assert give_up(processor, hand, unreadable("again"), pause=never).results == [result]
+    (letter,) = dead_letters(uploads)
+    assert (letter.error_code, letter.reason, letter.tries) == ("UNK_003", "the chunk cannot be read: ?", 0)
 
 
 def test_a_chunk_behind_a_gap_is_not_given_up(uploads: Uploads, processor: Processor) -> None:
     upload = noted(uploads)
     chunks = chunks_of(members(4), upload, chunk_records=2)
-    assert give_up(processor, hands(chunks)[1], "it is unreadable", pause=never).results == []
+    assert give_up(processor, hands(chunks)[1], unreadable("?"), pause=never).results == []
     assert uploads.ledger(upload) == []
     assert uploads.lanes(upload) == [(0, 0, 1)]
 

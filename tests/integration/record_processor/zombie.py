@@ -57,7 +57,7 @@ def main(url: str, upload: str, count: str, place: str) -> None:
         _say("result", result.worker, result.succeeded_records, result.failed_records)
 
 
-def _pause(reason: str) -> None:
+def _pause(reason: str, _: float) -> None:
     _say("waited", reason)
     time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""What each kind of error asks for."""
+"""What each kind of error asks for, and what is said of it."""
 
 import polars as pl
 import psycopg
@@ -6,10 +6,10 @@ import pytest
 import sqlalchemy.exc
 from psycopg import errors
 
-from record_processor.recover import Reaction, _reason, reaction_to
+from record_processor.reactions import Reaction, code_of, reaction_to, reason_of, words_for
 from rowstream.errors import Poison
 
-WAIT, AGAIN, DIVIDE = Reaction.WAIT, Reaction.AGAIN, Reaction.DIVIDE
+WAIT, AGAIN, DIVIDE, FAIL = Reaction.WAIT, Reaction.AGAIN, Reaction.DIVIDE, Reaction.FAIL
 
 
 def wrapped(error: Exception) -> Exception:
@@ -48,13 +48,19 @@ CASES: list[tuple[BaseException, Reaction]] = [
     (errors.NumericValueOutOfRange(), DIVIDE),
     (errors.CharacterNotInRepertoire(), DIVIDE),
     (errors.RaiseException(), DIVIDE),
-    (errors.SyntaxError(), DIVIDE),
-    (ValueError("x"), DIVIDE),
-    (KeyError("x"), DIVIDE),
-    (MemoryError(), DIVIDE),
-    (Poison("x"), DIVIDE),
-    (pl.exceptions.PanicException("x"), DIVIDE),
-    (pl.exceptions.ComputeError("x"), DIVIDE),
+    (errors.ProgramLimitExceeded(), DIVIDE),
+    (errors.WithCheckOptionViolation(), DIVIDE),
+    (errors.TriggeredActionException(), DIVIDE),
+    (errors.UndefinedFunction(), FAIL),
+    (errors.InternalError_(), FAIL),
+    (errors.DataCorrupted(), FAIL),
+    (errors.SyntaxError(), FAIL),
+    (ValueError("x"), FAIL),
+    (KeyError("x"), FAIL),
+    (MemoryError(), FAIL),
+    (Poison("x"), FAIL),
+    (pl.exceptions.PanicException("x"), FAIL),
+    (pl.exceptions.ComputeError("x"), FAIL),
 ]
 
 
@@ -80,4 +86,25 @@ def test_a_connection_that_was_lost_is_waited_for_whatever_the_error() -> None:
     ],
 )
 def test_a_reason_says_the_kind_and_no_cell(error: Exception, reason: str) -> None:
-    assert _reason(error) == reason
+    assert reason_of(error) == reason
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(errors.InternalError_(), "DB_002"), (wrapped(errors.SyntaxError()), "DB_002"), (ValueError("x"), "UNK_001")],
+)
+def test_a_chunk_that_is_given_up_on_says_whose_fault_it_was(error: Exception, code: str) -> None:
+    assert code_of(error) == code
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "words"),
+    [
+        ("23514", "check violation"),
+        ("22003", "numeric value out of range"),
+        ("P0001", "raise exception"),
+        ("ZZ999", "error ZZ999"),
+    ],
+)
+def test_a_state_is_said_in_words(sqlstate: str, words: str) -> None:
+    assert words_for(sqlstate) == words
