@@ -19,6 +19,8 @@ from rowstream.messages.chunk_result import ChunkResult
 
 CLOSED = ("failed", "cancelled")
 Place = tuple[UUID, int]
+ChunkKey = tuple[UUID, int]
+"""Upload and chunk number."""
 _SHARED = tuple(field.name for field in fields(ChunkResult) if field.name != "upload_id")
 
 
@@ -146,9 +148,12 @@ def report_gaps(connection: Connection, chunks: Iterable[ChunkInHand]) -> None:
         connection.execute(statement, rows)
 
 
-def record(connection: Connection, outcomes: Sequence[tuple[ChunkResult, bytes]]) -> None:
-    """Write the ledger rows of these chunks (with their digests), and let their lanes wait for what follows."""
-    rows = [_row(result, digest) for result, digest in outcomes]
+def record(connection: Connection, outcomes: Sequence[tuple[ChunkResult, bytes]], *, announce: bool = False) -> None:
+    """Write the ledger rows of these chunks (with their digests), and let their lanes wait for what follows.
+
+    With `announce`, those that have accepted records say that these are still to be announced.
+    """
+    rows = [_row(result, digest, announce=announce) for result, digest in outcomes]
     # Their tries are over, whoever counted some.
     settled = tuple_(chunk_attempts.c.batch_upload_id, chunk_attempts.c.chunk_number).in_(
         [(row["batch_upload_id"], row["chunk_number"]) for row in rows]
@@ -194,11 +199,36 @@ def read_results(connection: Connection, chunks: Iterable[ChunkInHand]) -> list[
     ]
 
 
+def read_unannounced(connection: Connection, chunks: Iterable[ChunkInHand]) -> list[ChunkKey]:
+    """Of these chunks the ones that the ledger has, and whose accepted records are still to be announced."""
+    keys = {(hand.chunk.upload_id, hand.chunk.chunk_number) for hand in chunks}
+    if not keys:
+        return []
+    ledger = processed_chunks.c
+    query = select(ledger.batch_upload_id, ledger.chunk_number).where(
+        tuple_(ledger.batch_upload_id, ledger.chunk_number).in_(sorted(keys)), ledger.announced_at.is_(None)
+    )
+    return [(row.batch_upload_id, row.chunk_number) for row in connection.execute(query)]
+
+
+def mark_announced(connection: Connection, keys: Iterable[ChunkKey]) -> None:
+    """Note that the accepted records of these chunks were announced."""
+    ledger = processed_chunks.c
+    statement = update(processed_chunks).values(announced_at=func.clock_timestamp())
+    connection.execute(
+        statement.where(
+            tuple_(ledger.batch_upload_id, ledger.chunk_number).in_(sorted(set(keys))), ledger.announced_at.is_(None)
+        )
+    )
+
+
 def transaction_time(connection: Connection) -> datetime:
     """When this transaction began, by the database's clock."""
     moment: datetime = connection.execute(text("SELECT now()")).scalar_one()
     return moment
 
 
-def _row(result: ChunkResult, digest: bytes) -> dict[str, object]:
-    return {"batch_upload_id": result.upload_id, "digest": digest} | {name: getattr(result, name) for name in _SHARED}
+def _row(result: ChunkResult, digest: bytes, *, announce: bool) -> dict[str, object]:
+    due = announce and result.succeeded_records > 0
+    further = {"digest": digest, "announced_at": None if due else result.started_at}
+    return {"batch_upload_id": result.upload_id, **further} | {name: getattr(result, name) for name in _SHARED}

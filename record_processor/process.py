@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from record_processor import dead_letters, ledger
+from record_processor.announcements import Accepted, accepted_in
 from record_processor.attempts import MOST_TRIES, Attempts
 from record_processor.batch import ChunkInHand, texts_of
 from record_processor.failure import Failure
-from record_processor.ledger import Verdict
+from record_processor.ledger import ChunkKey, Verdict
 from record_processor.load import load_rejections
 from record_processor.load_rows import Loader, LoadWork, load_in_parts
 from record_processor.outcome import Work, rejections_of, results_of, unprocessed, work_of
@@ -39,10 +40,14 @@ class Settled:
     Attributes:
         results: To be published: of the chunks worked now, and of those that were in the ledger already.
         strangers: Chunks that name no upload of their organization.
+        accepted: Records to be announced, of the chunks worked now.
+        unannounced: Chunks that were in the ledger already, and whose records are still to be announced.
     """
 
     results: list[ChunkResult] = field(default_factory=list)
     strangers: list[ChunkInHand] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    unannounced: list[ChunkKey] = field(default_factory=list)
 
     @classmethod
     def of(cls, parts: Sequence["Settled"]) -> "Settled":
@@ -50,6 +55,8 @@ class Settled:
         return cls(
             [result for part in parts for result in part.results],
             [hand for part in parts for hand in part.strangers],
+            [accepted for part in parts for accepted in part.accepted],
+            [key for part in parts for key in part.unannounced],
         )
 
 
@@ -100,8 +107,8 @@ class Processor:
                 verdicts = _judge(connection, group)
                 worked = [place for place, verdict in enumerate(verdicts) if verdict is Verdict.WORK]
                 work = work_of(group, worked, texts, validated)
-                results = self._work(connection, work, record_type, load, started) if worked else []
-                settled = _settled(connection, group, verdicts, results)
+                results, accepted = self._work(connection, work, record_type, load, started) if worked else ([], [])
+                settled = _settled(connection, group, verdicts, results, accepted)
             with stage("commit"):
                 transaction.commit()
         reached(Step.CHUNKS_COMMITTED)
@@ -111,7 +118,7 @@ class Processor:
 
     def _work(
         self, connection: Connection, work: Work, record_type: RecordType, load: LoadWork, started: float
-    ) -> list[ChunkResult]:
+    ) -> tuple[list[ChunkResult], list[Accepted]]:
         began = ledger.transaction_time(connection)
         errors = load(connection, work, record_type)
         reached(Step.ROWS_COPIED)
@@ -122,9 +129,9 @@ class Processor:
         elapsed = int((time.monotonic() - started) * 1000)
         outcomes = results_of(work, rejections, began=began, duration_ms=elapsed, worker=self._worker)
         with stage("ledger"):
-            ledger.record(connection, outcomes)
+            ledger.record(connection, outcomes, announce=record_type.announce)
         reached(Step.LEDGER_WRITTEN)
-        return [result for result, _ in outcomes]
+        return [result for result, _ in outcomes], accepted_in(work, record_type, set(errors))
 
     def give_up(self, hand: ChunkInHand, failure: Failure) -> Settled:
         """Write into the ledger that none of the chunk's records has an outcome, so that its lane goes on, and why.
@@ -141,7 +148,7 @@ class Processor:
                 ledger.record(connection, [(results[0], hand.chunk.digest)])
                 dead_letters.keep(connection, results[0], failure)
                 CHUNKS_SETTLED.labels(hand.chunk.record_type, "unprocessed").inc()
-            return _settled(connection, [hand], verdicts, results)
+            return _settled(connection, [hand], verdicts, results, [])
 
 
 def _judge(connection: Connection, group: Sequence[ChunkInHand]) -> list[Verdict]:
@@ -158,11 +165,12 @@ def _settled(
     group: Sequence[ChunkInHand],
     verdicts: Sequence[Verdict],
     results: list[ChunkResult],
+    accepted: list[Accepted],
 ) -> Settled:
     done = list(_those(group, verdicts, Verdict.DONE))
     strangers = list(_those(group, verdicts, Verdict.STRANGER))
     results = results + ledger.read_results(connection, done)
-    return Settled(results, strangers)
+    return Settled(results, strangers, accepted, ledger.read_unannounced(connection, done))
 
 
 def _those(group: Sequence[ChunkInHand], verdicts: Sequence[Verdict], wanted: Verdict) -> Iterator[ChunkInHand]:

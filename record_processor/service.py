@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from record_processor import failure
+from record_processor.announce import Announcer
 from record_processor.batch import ChunkInHand, read, unreadable
 from record_processor.process import Processor, Settled
 from record_processor.recover import Stopped, give_up, settle
@@ -44,10 +45,11 @@ class ProcessorService:
         processor: Processor,
         consumer: Consumer,
         producer: Producer,
+        announcer: Announcer,
         schemas: codec.SchemaStore,
         settings: ProcessorSlice,
     ) -> None:
-        self._running, self._processor = running, processor
+        self._running, self._processor, self._announcer = running, processor, announcer
         self._consumer, self._producer, self._schemas = consumer, producer, schemas
         self._settings = settings
         self._schema_patience = SchemaPatience(settings.schema_patience_seconds)
@@ -79,6 +81,8 @@ class ProcessorService:
                 ]
             )
             reached(Step.RESULTS_PRODUCED)
+            self._announcer.announce(settled.accepted, causes, pause=self._pause)
+            self._announcer.announce_again(settled.unannounced, pause=self._pause)
         self._running.health.ok("work")
         self._consumer.settle(messages)
         self._consumer.commit()
