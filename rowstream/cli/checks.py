@@ -54,10 +54,10 @@ def machine_checks(state: StateDir) -> Iterator[Check]:
 
 def system_checks(system: Addresses, state: StateDir) -> Iterator[Check]:
     """What has to be right in a running system."""
-    yield "gateway", lambda: _ready(f"{system.gateway}/readyz", state)
+    yield "ingest_gateway", lambda: _ready(f"{system.gateway}/readyz", state)
     for service, urls in system.metrics.items():
         for number, url in enumerate(urls, 1):
-            name = f"{service} {number}" if len(urls) > 1 else service
+            name = f"{service}-{number}" if len(urls) > 1 else service
             if not url.startswith(system.gateway):
                 yield name, lambda url=url: _ready(url.removesuffix("/metrics") + "/readyz", state)  # type: ignore[misc]
     yield "database", lambda: _database(system.database)

@@ -1,5 +1,9 @@
 """What the demo does, step by step."""
 
+import os
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -71,7 +75,8 @@ def say_goodbye(screen: Screen, folder: Path) -> None:
     here = f" --state-dir {folder / STATE}" if kept else ""
     screen.commands(
         "Where to go next",
-        {
+        _reachable()
+        | {
             f"rowstream up{here}": "run a system until Ctrl-C; its address opens in a browser",
             "rowstream template TYPE": "a file to fill in; `rowstream record-types` lists the types",
             "rowstream upload FILE -t TYPE": "upload a file of yours",
@@ -79,6 +84,15 @@ def say_goodbye(screen: Screen, folder: Path) -> None:
             "rowstream --help": "all commands; docs/ has a tutorial: your own record type",
         },
     )
+
+
+def _reachable() -> dict[str, str]:
+    """What makes the command known to a shell that does not know it, as after `make demo`."""
+    program = Path(sys.argv[0])
+    enter = program.with_name("activate")
+    if shutil.which(program.name) or not enter.is_file():
+        return {}
+    return {f". {shlex.quote(os.path.relpath(enter))}": "once in each terminal, so that it knows rowstream"}
 
 
 def _files(screen: Screen, folder: Path) -> list[DemoFile]:

@@ -65,7 +65,9 @@ class Speed:
         self._seen: deque[tuple[float, int]] = deque()
 
     def saw(self, now: float, done: int) -> None:
-        """The number is `done` at the time `now`."""
+        """The number is `done` at the time `now`. What was waited before it first moved says nothing of its speed."""
+        if len(self._seen) == 1 and self._seen[0][1] == done:
+            self._seen.clear()
         self._seen.append((now, done))
         while len(self._seen) > 1 and self._seen[1][0] <= now - _WINDOW_SECONDS:
             self._seen.popleft()

@@ -27,8 +27,13 @@ def note(text: str) -> None:
 
 
 def answer_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """The command's answer as a table; as wide as it needs where nobody looks, so that a pipe gets whole lines."""
-    table = Table(*headers, box=None, header_style="bold", pad_edge=False)
+    """The command's answer as a table; as wide as it needs where nobody looks, so that a pipe gets whole lines.
+
+    Args:
+        headers: of the columns; none for a table whose first column says what the line is.
+        rows: as many cells each as there are columns.
+    """
+    table = Table(*headers, box=None, header_style="bold", pad_edge=False, show_header=bool(headers))
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     answer_rich(table)

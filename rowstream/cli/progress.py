@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _LINE_EVERY = 5.0
+_SAME_LINE_EVERY = 60.0
 _BAR_WIDTH = 28
 _SENDING, _SPLITTING, _LOADING = "sending", "splitting", "loading"
 
@@ -38,7 +39,10 @@ class View:
 
 
 class Lines(View):
-    """A line every few seconds, for logs; `say` takes each and `clock` gives seconds."""
+    """A line every few seconds, for logs; every minute while nothing moves.
+
+    `say` takes each line, and `clock` gives seconds.
+    """
 
     def __init__(
         self, name: str, total: int, say: Callable[[str], None] = note, clock: Callable[[], float] = time.monotonic
@@ -46,6 +50,7 @@ class Lines(View):
         self._name, self._total, self._say, self._clock = name, total, say, clock
         self._last = clock()
         self._speed = Speed()
+        self._said = ""
 
     def sent(self, done: int) -> None:
         """Say how far the file is on its way to the object store."""
@@ -60,12 +65,13 @@ class Lines(View):
         now = figures(upload)
         self._speed.saw(self._clock(), now.done)
         if now.status not in ENDED:
-            self._sometimes(f"{self._name}: {count(now.split)} split, {outcome(now)}{pace(now, self._speed)}")
+            self._sometimes(f"{self._name}: {count(now.split)} split, {outcome(now)}", pace(now, self._speed))
 
-    def _sometimes(self, line: str) -> None:
-        if self._clock() - self._last >= _LINE_EVERY:
-            self._say(line)
-            self._last = self._clock()
+    def _sometimes(self, line: str, speed: str = "") -> None:
+        wait = _SAME_LINE_EVERY if line == self._said else _LINE_EVERY
+        if self._clock() - self._last >= wait:
+            self._say(line + speed)
+            self._last, self._said = self._clock(), line
 
 
 class Bars(View):

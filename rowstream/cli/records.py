@@ -9,7 +9,7 @@ import typer
 
 from rowstream.cli.files import output_file
 from rowstream.cli.options import JsonOption, WrongUsage
-from rowstream.cli.output import answer_json, answer_table
+from rowstream.cli.output import answer, answer_json, answer_table
 
 if TYPE_CHECKING:
     from rowstream.records import RecordType
@@ -34,13 +34,17 @@ def record_types(*, json: JsonOption = False) -> None:
     if json:
         answer_json({"items": [_described(one) for one in types], "next_cursor": None})
         return
-    answer_table(
-        ["record type", "version", "holds", "table", "key", "required columns"],
-        [
-            [one.name, str(one.version), one.title, one.table, ", ".join(one.key), ", ".join(one.required)]
-            for one in types
-        ],
-    )
+    for one in types:
+        answer(f"{one.name} {one.version}: {one.title}")
+        answer_table(
+            [],
+            [
+                ["  table", one.table],
+                ["  key", ", ".join(one.key)],
+                ["  required", ", ".join(one.required)],
+                ["  optional", ", ".join(column for column in one.columns if column not in one.required)],
+            ],
+        )
 
 
 def template(record_type: TypeArgument, *, output: OutputOption = None) -> None:

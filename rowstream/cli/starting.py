@@ -1,5 +1,6 @@
 """Shows how a system starts, and later which of its parts had to be started again."""
 
+import shlex
 import time
 from pathlib import Path
 from types import TracebackType
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 
-from rowstream.cli.output import note
+from rowstream.cli.options import DEFAULT_STATE_DIR
+from rowstream.cli.output import answer, note
+from rowstream.stack.addresses import API_KEY, Addresses, without_password
 from rowstream.stack.runner import Ended, Event, Ready, Starting
 
 if TYPE_CHECKING:
@@ -62,6 +65,25 @@ class StartView:
         if self._status:
             self._status.stop()
             self._status = None
+
+
+def say_ready(addresses: Addresses, state_dir: Path, *, for_person: bool) -> None:
+    """Say where a ready system can be reached: one line for a log, or for a person also what to do with it."""
+    key = state_dir / API_KEY
+    if not for_person:
+        answer(f"ready  {addresses.line()}  api key in {key}")
+        return
+    here = "" if state_dir == DEFAULT_STATE_DIR else f" --state-dir {shlex.quote(str(state_dir))}"
+    answer("\nready; Ctrl-C stops it\n")
+    for name, value in (
+        ("API", f"{addresses.gateway}  (opens in a browser)"),
+        ("API key", f"in {key}"),
+        ("database", without_password(addresses.database)),
+        ("broker", addresses.broker),
+        ("storage", f"{addresses.storage or 'AWS'}  bucket {addresses.bucket}"),
+    ):
+        answer(f"  {name:<8}  {value}")
+    answer(f"\nin another terminal:  rowstream upload FILE --record-type TYPE{here}")
 
 
 def _clock() -> str:

@@ -81,7 +81,8 @@ def listing(uploads: Sequence["Upload"], now: datetime) -> "Table":
     for one in uploads:
         total = one["total_records"] if one["total_records"] is not None else one["records_split"]
         numbers = [count(number) for number in (total, one["succeeded_records"], one["failed_records"])]
-        table.add_row(one["id"], one["status"], *numbers, age(one["created_at"], now), Text(one["filename"]))
+        stands = one["status"].replace("_", " ") + (f", {one['failure_code']}" if one["failure_code"] else "")
+        table.add_row(one["id"], stands, *numbers, age(one["created_at"], now), Text(one["filename"]))
     return table
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption
 from rowstream.cli.output import answer, answer_json, answer_table, note
-from rowstream.cli.starting import StartView
+from rowstream.cli.starting import StartView, say_ready
 from rowstream.stack.addresses import Addresses, without_password
 from rowstream.stack.state_dir import StateDir
 from rowstream.stack.system import Options, running
@@ -137,7 +138,7 @@ async def _run(options: Options, *, json: bool) -> None:
             if json:
                 answer_json(addresses.as_json())
             else:
-                answer(f"ready  {addresses.line()}  api key in {StateDir(options.state_dir).path / 'api_key'}")
+                say_ready(addresses, options.state_dir, for_person=sys.stdout.isatty())
             await supervisor.wait()
 
 

@@ -1,5 +1,6 @@
 """Commands about uploads: upload, status, errors."""
 
+import http
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -7,16 +8,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
 
 import typer
 
 from rowstream.cli import asking, progress, summary
-from rowstream.cli.client import api, find
+from rowstream.cli.client import ApiError, api, find
 from rowstream.cli.figures import ENDED, SUCCEEDED
 from rowstream.cli.files import output_file
-from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption
+from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption, WrongUsage
 from rowstream.cli.output import answer, answer_json, answer_rich, note
 from rowstream.cli.sending import local_file, send
+from rowstream.errors import Fatal
 
 if TYPE_CHECKING:
     import httpx
@@ -85,7 +88,7 @@ def status(
 
     Example: rowstream status --limit 50
     """
-    with api(find(state_dir)) as client:
+    with _known(upload_id), api(find(state_dir)) as client:
         if upload_id is None:
             page = asking.uploads(client, limit)
             _list(page, json=json)
@@ -120,7 +123,7 @@ def errors(
 
     Example: rowstream errors 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f --output rejected.csv
     """
-    with api(find(state_dir)) as client:
+    with _known(upload_id), api(find(state_dir)) as client:
         blocks = asking.report(client, upload_id, "jsonl" if form == "json" else "csv", code)
         with output_file(output) as target:
             for block in blocks:
@@ -144,12 +147,33 @@ def _show(client: "httpx.Client", found: "Upload", state_dir: Path) -> None:
     if found["processed_records"]:
         answer("")
         answer_rich(summary.outcomes(found, asking.examples(client, found)))
-        answer("")
     if found["status"] not in ENDED:
         answer(f"see how it goes: rowstream status {found['id']}{_here(state_dir)}")
     elif found["failed_records"]:
+        answer("")
         answer("get what was rejected, to correct it and hand it in again, with")
         answer(f"  rowstream errors {found['id']}{_here(state_dir)} --output rejected.csv")
+
+
+@contextmanager
+def _known(upload_id: str | None) -> Iterator[None]:
+    """Say of an upload that nobody knows what this command offers; the API's own words are for programs.
+
+    Raises:
+        WrongUsage: that is no id of an upload at all.
+        Fatal: there is no such upload.
+    """
+    try:
+        if upload_id is not None:
+            UUID(upload_id)
+    except ValueError:
+        raise WrongUsage(f"{upload_id!r} is no id of an upload; `rowstream status` lists the newest") from None
+    try:
+        yield
+    except ApiError as error:
+        if error.status != http.HTTPStatus.NOT_FOUND:
+            raise
+        raise Fatal(f"there is no upload {upload_id}; `rowstream status` lists the newest") from error
 
 
 @contextmanager

@@ -237,8 +237,12 @@ def test_a_real_system_may_be_named_by_the_environment(place: Place, done: dict[
             2,
             r"unknown record type 'things'; installed are: .*member_certif.*422\)",
         ),
-        (("status", "019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f"), 1, r"there is no upload 019c2f6e-.* \(HTTP 404\)"),
-        (("errors", "12"), 1, r"the path names no upload, .* \(HTTP 404\)"),
+        (
+            ("status", "019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f"),
+            1,
+            r"there is no upload 019c2f6e-.*; `rowstream status` lists the newest",
+        ),
+        (("errors", "12"), 2, "'12' is no id of an upload; `rowstream status` lists the newest"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(

@@ -67,9 +67,9 @@ def test_each_process_of_a_service_is_looked_at(tmp_path: Path) -> None:
     )
     names = [name for name, _ in checks.system_checks(system, StateDir(tmp_path))]
     assert names == [
-        "gateway",
-        "record_processor 1",
-        "record_processor 2",
+        "ingest_gateway",
+        "record_processor-1",
+        "record_processor-2",
         "auditor",
         "database",
         "topics",

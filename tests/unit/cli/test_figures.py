@@ -43,3 +43,11 @@ def test_the_speed_is_that_of_the_last_ten_seconds() -> None:
     speed.saw(140.0, 1_300)
     assert speed.per_second() == 0
     assert speed.seconds_left(50) is None
+
+
+def test_what_was_waited_for_the_first_record_is_not_counted_as_slowness() -> None:
+    speed = Speed()
+    for now in (100.0, 101.0, 108.0):
+        speed.saw(now, 0)
+    speed.saw(109.0, 5_000)
+    assert speed.per_second() == 5_000

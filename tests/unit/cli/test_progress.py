@@ -37,6 +37,18 @@ def test_where_nobody_looks_a_line_is_said_every_five_seconds() -> None:
     ]
 
 
+def test_while_nothing_moves_a_line_a_minute_is_enough() -> None:
+    clock, said = Clock(), list[str]()
+    lines = Lines("a.csv", 3_000_000, said.append, clock)
+    for clock.now in range(130):
+        lines.seen(running(500))
+    clock.now += 1
+    lines.seen(running(501))
+    still = "a.csv: 2,000 split, 500 loaded · 0 rejected"
+    assert said[:3] == [still] * 3
+    assert [line.partition(" · ")[0] for line in said[3:]] == ["a.csv: 2,000 split, 501 loaded"]
+
+
 def test_a_pause_is_said() -> None:
     clock, said = Clock(), list[str]()
     lines = Lines("a.csv", 1, said.append, clock)

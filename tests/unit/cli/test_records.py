@@ -11,8 +11,13 @@ TYPE = "member_certification"
 
 def test_what_is_installed_is_listed() -> None:
     lines = run("record-types").out.splitlines()
-    assert lines[0].split() == ["record", "type", "version", "holds", "table", "key", "required", "columns"]
-    assert any(line.startswith(f"{TYPE} ") for line in lines[1:])
+    at = lines.index(f"{TYPE} 1: Member certifications")
+    table, key, required, optional = (line.split(maxsplit=1) for line in lines[at + 1 : at + 5])
+    assert table == ["table", "member_certifications"]
+    assert key == ["key", "member_id, case_number, certification_date"]
+    assert (required[0], optional[0]) == ("required", "optional")
+    assert required[1].split(", ")[:2] == ["member_id", "case_number"]
+    assert "first_name" in optional[1].split(", ")
 
 
 def test_what_is_installed_as_json_is_what_the_api_says() -> None:

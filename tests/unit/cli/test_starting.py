@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rowstream.cli.starting import StartView
+from rowstream.cli.options import DEFAULT_STATE_DIR
+from rowstream.cli.starting import StartView, say_ready
+from rowstream.stack.addresses import Addresses
 from rowstream.stack.runner import Ended, Ready, Starting
 
 
@@ -35,3 +37,33 @@ def test_a_person_sees_the_parts_come_up() -> None:
     assert "✓ broker 0.2 s" in shown
     assert "✓ splitter 1.0 s" in shown
     assert "starting on state" in shown
+
+
+SYSTEM = Addresses(
+    gateway="http://127.0.0.1:8000",
+    broker="127.0.0.1:9092",
+    database="postgresql://rowstream:hidden@127.0.0.1:5432/rowstream",
+    storage="http://127.0.0.1:9000",
+    bucket="rowstream",
+    api_key="rs_hidden",
+    metrics={},
+)
+
+
+def test_a_log_gets_one_line_with_every_address(capsys: pytest.CaptureFixture[str]) -> None:
+    say_ready(SYSTEM, Path("/s"), for_person=False)
+    assert capsys.readouterr().out == f"ready  {SYSTEM.line()}  api key in /s/api_key\n"
+
+
+def test_a_person_is_also_told_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    say_ready(SYSTEM, Path("/a b"), for_person=True)
+    shown = capsys.readouterr().out
+    assert "  API       http://127.0.0.1:8000  (opens in a browser)\n  API key   in /a b/api_key\n" in shown
+    assert "Ctrl-C stops it" in shown
+    assert shown.endswith("rowstream upload FILE --record-type TYPE --state-dir '/a b'\n")
+    assert "hidden" not in shown
+
+
+def test_the_usual_folder_needs_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    say_ready(SYSTEM, DEFAULT_STATE_DIR, for_person=True)
+    assert capsys.readouterr().out.endswith("rowstream upload FILE --record-type TYPE\n")

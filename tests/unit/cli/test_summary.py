@@ -74,10 +74,12 @@ def test_details_name_what_is_known() -> None:
 
 
 def test_a_list_has_a_line_for_each_upload() -> None:
-    uploads = [upload(), upload(total_records=None, records_split=12, filename="[b]")]
+    failed = upload(status="failed", failure_code="FMT_002", total_records=None, records_split=0)
+    uploads = [upload(), upload(total_records=None, records_split=12, filename="[b]"), failed]
     shown = lines(summary.listing(uploads, datetime(2026, 2, 3, 4, 10, 6, tzinfo=UTC)))
     assert [line.split()[1:] for line in shown] == [
         ["status", "records", "loaded", "rejected", "age", "file"],
         ["completed", "20", "17", "3", "5", "min", "things.csv"],
         ["completed", "12", "17", "3", "5", "min", "[b]"],
+        ["failed,", "FMT_002", "0", "17", "3", "5", "min", "things.csv"],
     ]

@@ -43,8 +43,10 @@ def unknown(words: list[str]) -> list[str]:
     """Which of a command's words the command does not know: its verb, or an option."""
     group: Any = typer.main.get_command(app)
     verb = group.commands.get(words[0])
+    if verb is not None and hasattr(verb, "commands"):
+        verb = verb.commands.get(words[1])
     if verb is None:
-        return [words[0]]
+        return [" ".join(words)]
     options = {option for param in verb.params for option in (*param.opts, *param.secondary_opts)}
     return [word for word in words[1:] if word.startswith("-") and word not in options | {"--help"}]
 
