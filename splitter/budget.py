@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from rowstream.runtime.metrics import CHUNKS_IN_FLIGHT
+
 _LEAST_CHUNKS = 4
 _LEAST_BLOCK = 1 << 20
 
@@ -43,7 +45,7 @@ class Budget:
 
     def __init__(self, *, max_chunks: int, max_bytes: int) -> None:
         self._max_chunks, self._max_bytes = max_chunks, max_bytes
-        self._held: dict[Share, int] = {}
+        self._held: dict[Share, Held] = {}
         self._lock = threading.Lock()
 
     @property
@@ -56,20 +58,34 @@ class Budget:
         """One upload's part, while inside."""
         share = Share(self)
         with self._lock:
-            self._held[share] = 0
+            self._held[share] = Held(0, 0)
         try:
             yield share
         finally:
             with self._lock:
                 del self._held[share]
+                self._measure()
 
-    def may_hold_more(self, share: "Share", own: Held) -> bool:
-        """Note what an upload holds; whether it may send one more chunk."""
+    def note(self, share: "Share", own: Held) -> None:
+        """An upload holds so much now."""
         with self._lock:
-            self._held[share] = own.bytes
+            self._held[share] = own
+            self._measure()
+
+    def may_hold_more(self, share: "Share") -> bool:
+        """Whether an upload may send one more chunk."""
+        with self._lock:
+            everybody = sum(held.bytes for held in self._held.values())
             return may_hold_more(
-                own, sum(self._held.values()), len(self._held), max_chunks=self._max_chunks, max_bytes=self._max_bytes
+                self._held[share],
+                everybody,
+                len(self._held),
+                max_chunks=self._max_chunks,
+                max_bytes=self._max_bytes,
             )
+
+    def _measure(self) -> None:
+        CHUNKS_IN_FLIGHT.set(sum(held.chunks for held in self._held.values()))
 
 
 class Share:
@@ -83,9 +99,14 @@ class Share:
         """How many uploads share the budget, this one included."""
         return self._budget.uploads
 
-    def may_hold_more(self, own: Held) -> bool:
-        """Whether this upload may send one more chunk, now that it holds so much."""
-        return self._budget.may_hold_more(self, own)
+    @property
+    def may_hold_more(self) -> bool:
+        """Whether this upload may send one more chunk, after what it has noted."""
+        return self._budget.may_hold_more(self)
+
+    def note(self, own: Held) -> None:
+        """This upload holds so much now."""
+        self._budget.note(self, own)
 
     def block_bytes(self, alone: int) -> int:
         """How much of a file to read at a time, where an upload that is alone reads `alone` bytes."""

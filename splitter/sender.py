@@ -1,12 +1,14 @@
 """Sends the chunks of one upload, within its window, and again where they were lost."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, literal_column, select
 
+from rowstream.database.hold import IS_HELD
 from rowstream.database.tables import batch_uploads, processed_chunks, upload_control, upload_lanes
 from rowstream.errors import Retryable
 from rowstream.kafka.producer import Producer
@@ -61,8 +63,8 @@ class Sender:
         self._share, self._partitions, self._stop, self._clock = share, partitions, stop, clock
         self._undelivered = 0  # bytes that the producer has
         self._pace = Pace(seconds=queue_seconds, now=clock())
-        self._looked_at = clock()
-        self._failed = False
+        self._looked_at = -math.inf  # look before the first chunk
+        self._failed = self._held = False
         job = lease.job
         self._first_partition = job.upload_id.int % partitions
         self._envelope = Envelope.new(
@@ -88,6 +90,7 @@ class Sender:
         current = replace(chunk, epoch=self._lease.epoch)
         self._window.add(current, self._clock(), redriven=redriven)
         self._produce(current, "first")
+        self._note()
 
     def settle(self) -> None:
         """Wait until every chunk sent has its ledger row, sending again what must be.
@@ -101,10 +104,12 @@ class Sender:
 
     @property
     def _has_room(self) -> bool:
+        """Whether a new chunk may go; nothing new does while the supervisor holds the splitters back."""
+        return not self._held and self._window.held.chunks < self._pace.chunks and self._share.may_hold_more
+
+    def _note(self) -> None:
         held = self._window.held
-        return held.chunks < self._pace.chunks and self._share.may_hold_more(
-            Held(held.chunks, held.bytes + self._undelivered)
-        )
+        self._share.note(Held(held.chunks, held.bytes + self._undelivered))
 
     def _wait(self) -> None:
         if self._failed:
@@ -121,6 +126,7 @@ class Sender:
         before = self._window.held.chunks
         self._window.observe(self._lanes(), self._clock(), self._redone())
         self._pace.settled(before - self._window.held.chunks, self._clock())
+        self._note()
         if self._window.must_resend:
             epoch = self._lease.raise_epoch()
             again = self._window.take_resends(epoch)
@@ -131,13 +137,21 @@ class Sender:
     def _lanes(self) -> list[LaneState]:
         lanes = upload_lanes.c
         query = (
-            select(lanes.lane, lanes.next_seq, lanes.gap_epoch, batch_uploads.c.status, upload_control.c.requested)
+            select(
+                lanes.lane,
+                lanes.next_seq,
+                lanes.gap_epoch,
+                batch_uploads.c.status,
+                upload_control.c.requested,
+                literal_column(IS_HELD).label("held"),
+            )
             .join(batch_uploads, batch_uploads.c.id == lanes.batch_upload_id)
             .outerjoin(upload_control, upload_control.c.batch_upload_id == lanes.batch_upload_id)
             .where(lanes.batch_upload_id == self._lease.job.upload_id)
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
+        self._held = bool(rows and rows[0].held)
         if rows and rows[0].status in ("cancelled", "failed"):
             raise UploadClosed
         if rows and rows[0].requested not in (None, "run"):

@@ -324,6 +324,13 @@ message_schemas = Table(
     _moment("created_at", now=True),
 )
 
+sending_hold = Table(
+    "sending_hold",
+    metadata,
+    Column("name", Text, primary_key=True, comment="why"),
+    Column("until", TIMESTAMP(timezone=True), nullable=False, comment="it ends by itself, unless it is renewed"),
+)
+
 record_type_tables = Table(
     "record_type_tables",
     metadata,

@@ -50,6 +50,9 @@ RECORDS_SPLIT = Counter("rowstream_splitter_records_total", "Records cut into ch
 BYTES_READ = Counter("rowstream_splitter_bytes_read_total", "Bytes read from the object store.")
 BLOCKS_READ = Counter("rowstream_splitter_blocks_total", "Blocks of a file, by the reader that took them.", ["reader"])
 CHUNKS_SENT = Counter("rowstream_splitter_chunks_sent_total", "Chunks sent, by reason.", ["reason"])
+CHUNKS_IN_FLIGHT = Gauge(
+    "rowstream_splitter_chunks_in_flight", "Chunks sent by this splitter that have no ledger row yet."
+)
 LEASES_HELD = Gauge("rowstream_splitter_leases", "Uploads that this splitter is splitting.")
 CHUNKS_SETTLED = Counter(
     "rowstream_processor_chunks_total", "Chunks taken, by what became of them.", ["record_type", "outcome"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from splitter.budget import Budget, Held, may_hold_more
+from rowstream.runtime.metrics import CHUNKS_IN_FLIGHT
+from splitter.budget import Budget, Held, Share, may_hold_more
 
 CHUNKS, BYTES = 100, 1_000
 
@@ -28,17 +29,24 @@ def test_whether_one_more_chunk_may_go(own: Held, everybody: int, uploads: int, 
     assert may_hold_more(own, everybody, uploads, max_chunks=CHUNKS, max_bytes=BYTES) is may
 
 
+def holds(share: Share, chunks: int, size: int) -> bool:
+    share.note(Held(chunks, size))
+    return share.may_hold_more
+
+
 def test_shares_follow_who_is_there() -> None:
     budget = Budget(max_chunks=CHUNKS, max_bytes=BYTES)
     with budget.share() as one:
-        assert one.may_hold_more(Held(60, 600))
+        assert holds(one, 60, 600)
         with budget.share() as two:
-            assert not one.may_hold_more(Held(60, 600))
-            assert two.may_hold_more(Held(10, 390))
-            assert not two.may_hold_more(Held(10, 400))  # with the other's that is everything
+            assert not holds(one, 60, 600)
+            assert holds(two, 10, 390)
+            assert not holds(two, 10, 400)  # with the other's that is everything
             assert (one.uploads, budget.uploads) == (2, 2)
-        assert one.may_hold_more(Held(60, 600))
-    assert budget.uploads == 0
+            assert CHUNKS_IN_FLIGHT._value.get() == 70
+        assert CHUNKS_IN_FLIGHT._value.get() == 60
+        assert holds(one, 60, 600)
+    assert budget.uploads == CHUNKS_IN_FLIGHT._value.get() == 0
 
 
 def test_however_many_uploads_come_they_hold_no_more_than_the_budget_and_a_chunk_each() -> None:
@@ -49,7 +57,7 @@ def test_however_many_uploads_come_they_hold_no_more_than_the_budget_and_a_chunk
         nonlocal most
         with budget.share() as share:
             held[number] = 0
-            while share.may_hold_more(Held(held[number], held[number] * size)):
+            while holds(share, held[number], held[number] * size):
                 held[number] += 1
             most = max(most, sum(held.values()) * size)
             if number:
