@@ -3,9 +3,10 @@
 import argparse
 import signal
 import sys
+from itertools import islice
 from pathlib import Path
 
-from tests.fault.plan import KINDS, plan_of
+from tests.fault.plan import KINDS, plans_from
 from tests.fault.report import table
 from tests.fault.run import Outcome, Run
 from tests.fault.world import world
@@ -15,12 +16,11 @@ def main() -> None:
     """Strike, print, and exit with 1 if anything was not as promised."""
     parser = argparse.ArgumentParser(prog="python -m tests.fault", description=__doc__)
     parser.add_argument("--faults", type=int, default=300, help="how many (default: 300)")
-    parser.add_argument("--seed", type=int, default=0, help="the number of the first (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="the number of the first, or of the only one (default: 0)")
     parser.add_argument("--kind", choices=KINDS, action="append", help="only this kind; may be given again")
     parser.add_argument("--keep", type=Path, help="copy the logs of every part to this folder at the end")
     asked = parser.parse_args()
-    kinds = asked.kind or tuple(KINDS)
-    plans = [plan_of(number, kinds) for number in range(asked.seed, asked.seed + asked.faults)]
+    plans = list(islice(plans_from(asked.seed, asked.kind or tuple(KINDS)), asked.faults))
     outcomes: list[Outcome] = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left mounted or running
     with world(keep=asked.keep) as made:

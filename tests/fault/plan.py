@@ -1,7 +1,8 @@
 """The plan of one fault: what is under way, what strikes, and where; all of it follows from the fault's number."""
 
+import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -114,15 +115,20 @@ class Plan:
     files: tuple[File, ...]
 
 
-def plan_of(number: int, kinds: Sequence[str] = tuple(KINDS)) -> Plan:
+def plan_of(number: int) -> Plan:
     """The fault with this number; consecutive numbers go through the kinds in turn, and through each kind's places."""
     rng = random.Random(number)
-    kind = kinds[number % len(kinds)]
+    kind = tuple(KINDS)[number % len(KINDS)]
     places = KINDS[kind]
-    where = places[number // len(kinds) % len(places)]
+    where = places[number // len(KINDS) % len(places)]
     nth = rng.randint(1, 6 if where.rpartition("/")[2] in _OFTEN else 2)
     files = tuple(
         File(rows=rng.randrange(3_000, 9_000), seed=number * 3 + place, organization=int(place == 1))
         for place in range(rng.choice((2, 2, 3)))
     )
     return Plan(number, kind, where, nth, rng.uniform(0.05, 0.4), files)
+
+
+def plans_from(number: int, kinds: Collection[str] = tuple(KINDS)) -> Iterator[Plan]:
+    """The faults of these kinds, from this number on, without end."""
+    return (plan for plan in map(plan_of, itertools.count(number)) if plan.kind in kinds)

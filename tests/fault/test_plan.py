@@ -1,11 +1,12 @@
 """A plan follows from its number, and many plans reach every place of every kind."""
 
 from collections import Counter
+from itertools import islice
 
 import pytest
 
 from tests.fault.faults import FAULTS
-from tests.fault.plan import KINDS, plan_of
+from tests.fault.plan import KINDS, plan_of, plans_from
 
 LONG = 300
 
@@ -41,6 +42,7 @@ def test_every_kind_that_can_be_planned_can_strike() -> None:
     assert FAULTS.keys() == KINDS.keys()
 
 
-def test_one_kind_can_be_asked_for() -> None:
-    assert {plan_of(number, ["partition"]).kind for number in range(30)} == {"partition"}
-    assert {plan_of(number, ["partition"]).where for number in range(30)} == set(KINDS["partition"])
+def test_one_kind_can_be_asked_for_and_has_the_same_numbers() -> None:
+    plans = list(islice(plans_from(17, ["partition"]), 30))
+    assert {plan.where for plan in plans} == set(KINDS["partition"])
+    assert plans == [plan for plan in map(plan_of, range(17, 17 + 30 * len(KINDS))) if plan.kind == "partition"]

@@ -75,23 +75,30 @@ def _take_all(database: str, taken: ExitStack) -> None:
 @contextmanager
 def disk_full_postgres(scene: Scene) -> Iterator[str]:
     """No room is left where the database's data is."""
-    scene.begin_and_wait()
-    disk = scene.world.disks["postgres"]
-    disk.fill()
-    time.sleep(_FULL_SECONDS)
-    disk.empty()
-    yield f"{_when(scene)}; the database {_start_again(scene.world.postgres)}"
+    yield _fill(scene, "postgres", scene.world.postgres)
 
 
 @contextmanager
 def disk_full_broker(scene: Scene) -> Iterator[str]:
     """No room is left where the broker's log is."""
+    yield _fill(scene, "kafka", scene.world.kafka)
+
+
+def _fill(scene: Scene, name: str, server: Server) -> str:
     scene.begin_and_wait()
-    disk = scene.world.disks["kafka"]
+    met = _times_met(server)
+    disk = scene.world.disks[name]
     disk.fill()
-    time.sleep(_FULL_SECONDS)
-    disk.empty()
-    yield f"{_when(scene)}; the broker {_start_again(scene.world.kafka)}"
+    try:
+        scene.until(lambda: _times_met(server) > met, f"{server.name} to meet its full disk")
+        time.sleep(_FULL_SECONDS)
+    finally:
+        disk.empty()
+    return f"{_when(scene)}; {server.name} {_start_again(server)}"
+
+
+def _times_met(server: Server) -> int:
+    return server.log.read_bytes().count(b"No space left on device")
 
 
 def _start_again(server: Server) -> str:
