@@ -36,8 +36,9 @@ def page() -> str:
         "compatibly.",
         "## Topics",
         table(["topic", "partitions", "key", "carries", "configuration"], _topics()),
-        "Only `rowstream topics` and `rowstream up` make topics. The number of partitions is the one that they are "
-        "made with.",
+        "Only `rowstream topics --make` and `rowstream up` make topics. The number of partitions is the one that they "
+        "are made with; copies are `ROWSTREAM_KAFKA__REPLICATION`, and with three or more of them "
+        "`min.insync.replicas=2`.",
         "## Headers",
         "Every message that rowstream sends has them (CloudEvents 1.0, binary mode):",
         table(["header", "meaning"], ((code(name), _HEADERS[name]) for name in _envelope().headers())),

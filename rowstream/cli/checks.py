@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from rowstream.cli.topics import broker_settings
 from rowstream.database import connection
 from rowstream.database.migrate import is_migrated
 from rowstream.errors import RowstreamError
 from rowstream.kafka.topics import TOPICS, topic_partitions
 from rowstream.records.registry import record_types
-from rowstream.runtime.settings import StorageSettings
+from rowstream.runtime.settings import KafkaSettings, StorageSettings
 from rowstream.stack.addresses import Addresses, without_password
 from rowstream.stack.broker import PARTITIONS
 from rowstream.stack.probes import get, waiting_for
@@ -61,7 +62,7 @@ def system_checks(system: Addresses, state: StateDir) -> Iterator[Check]:
             if not url.startswith(system.gateway):
                 yield name, lambda url=url: _ready(url.removesuffix("/metrics") + "/readyz", state)  # type: ignore[misc]
     yield "database", lambda: _database(system.database)
-    yield "topics", lambda: _topics(system.broker, state.read_json(PARTITIONS))
+    yield "topics", lambda: _topics(broker_settings(system.broker), state.read_json(PARTITIONS))
     yield "bucket", lambda: _bucket(system)
 
 
@@ -135,18 +136,21 @@ def _database(url: str) -> str:
     return f"Postgres {version} at {without_password(url)}, migrated"
 
 
-def _topics(broker: str, recorded: Mapping[str, int]) -> str:
+def _topics(broker: KafkaSettings, recorded: Mapping[str, int]) -> str:
     found = topic_partitions(broker)
     if missing := [topic.name for topic in TOPICS if topic.name not in found]:
-        raise Wrong(f"missing at {broker}: {', '.join(missing)}", "run `rowstream topics`, which makes them")
+        raise Wrong(
+            f"missing at {broker.bootstrap_servers}: {', '.join(missing)}",
+            "run `rowstream topics --make`, which makes them",
+        )
     wrong = [
         f"{topic.name} has {found[topic.name]} partitions, not {wanted}"
         for topic in TOPICS
-        if found[topic.name] != (wanted := recorded.get(topic.name, topic.partitions))
+        if found[topic.name] < (wanted := recorded.get(topic.name, topic.partitions))
     ]
     if wrong:
-        raise Wrong("; ".join(wrong), "let running uploads end, then delete the topic and run `rowstream topics`")
-    return f"{len(TOPICS)} at {broker}"
+        raise Wrong("; ".join(wrong), "let running uploads end, then run `rowstream topics --make`")
+    return f"{len(TOPICS)} at {broker.bootstrap_servers}"
 
 
 def _bucket(system: Addresses) -> str:

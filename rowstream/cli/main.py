@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from rowstream.cli import demo, doctor, keys, records, system, uploads
+from rowstream.cli import demo, doctor, keys, records, system, topics, uploads
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import WrongUsage
 from rowstream.cli.output import answer, note
@@ -54,7 +54,7 @@ VERBS: dict[str, tuple[Verb | Group, ...]] = {
         system.up,
         doctor.doctor,
         system.migrate,
-        system.topics,
+        topics.topics,
         Group("keys", "Make, list and end the keys of the API.", (keys.create, keys.list_, keys.revoke)),
     ),
 }

