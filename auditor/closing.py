@@ -8,13 +8,18 @@ it will ever have. The records split so far that have no ledger row are counted 
 from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
-from auditor import audit_log, completion, ledger, projection, uploads
+from auditor import attempts, audit_log, completion, ledger, projection, uploads
 from auditor.completion import Split
+from auditor.patience import DATABASE_AWAY
 from auditor.projection import Folded
 from auditor.totals import Totals
 from auditor.uploads import Upload
+from rowstream.database.connection import first_line
+from rowstream.runtime.logging import get_logger
+
+log = get_logger(__name__)
 
 EVENT = "upload_closed"
 _LOCK_MS = 1_000
@@ -33,7 +38,7 @@ def close(connection: Connection, upload_id: UUID) -> Folded | None:
     uploads.limit_waiting(connection, lock_ms=_LOCK_MS)
     # The lanes first, as processors do.
     connection.execute(_LOCK_LANES, {"upload_id": upload_id})
-    upload = uploads.lock(connection, upload_id)
+    upload = attempts.lock(connection, upload_id)
     if upload is None or upload.status not in ("failed", "cancelled") or audit_log.has(connection, upload, EVENT):
         return None
     upload, change = projection.add(connection, upload, ledger.not_folded(connection, [upload_id]))
@@ -42,6 +47,25 @@ def close(connection: Connection, upload_id: UUID) -> Folded | None:
     total = total_of(split, known)
     _count_the_rest(connection, upload, total=total, rest=total - known)
     return Folded(added=[(upload.record_type, change)])
+
+
+def after(engine: Engine, folded: Folded) -> None:
+    """Tell which uploads ended, and bring to rest those that were cut short; call it after COMMIT.
+
+    One that cannot be closed at once is left to the reconciler: a processor may hold a lane for a while, and others
+    wait for their results here.
+    """
+    for ended in folded.ended:
+        log.info("upload ended", upload_id=str(ended.upload_id), status=ended.status, seconds=ended.seconds)
+        if not ended.cut_short:
+            continue
+        try:
+            with engine.begin() as connection:
+                closed = close(connection, ended.upload_id)
+        except DATABASE_AWAY as error:
+            log.info("upload not at rest yet", upload_id=str(ended.upload_id), reason=first_line(error))
+        else:
+            projection.count(closed or Folded())
 
 
 def total_of(split: Split | None, known: int) -> int:

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from auditor import audit_log, uploads
+from auditor import audit_log, uploads, wishes
 from auditor.audit_log import Tally
 from auditor.uploads import Upload
 from rowstream.database import outbox
+from rowstream.database.tables import TERMINAL_STATUSES
 from rowstream.kafka.topics import UPLOAD_STATUS
 from rowstream.messages.envelope import Envelope
 from rowstream.messages.upload_status import UploadStatus
@@ -20,6 +21,7 @@ from rowstream.messages.upload_status import UploadStatus
 SOURCE = "auditor"
 UNPROCESSED = "UNK_001"
 _MOVING = ("pending", "processing", "paused")
+_TO_CANCEL = (*_MOVING, "needs_review")
 
 _READ_SPLIT = text("""
     SELECT attempt, chunks, records, records_split, failure_code, failure_message FROM upload_splits
@@ -64,7 +66,7 @@ class Step:
     @property
     def ends(self) -> bool:
         """Whether the upload is over with it."""
-        return self.status in ("completed", "failed")
+        return self.status in TERMINAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,24 +86,39 @@ class Ended:
     failure_code: str | None = None
 
 
-def next_step(upload: Upload, split: Split | None, tally: Tally | None = None) -> Step | None:
+def next_step(
+    upload: Upload, split: Split | None, tally: Tally | None = None, *, requested: str = "run"
+) -> Step | None:
     """The next change of an upload's status, or None while there is none to make; pure.
 
-    `tally` is needed only where `all_counted` says so, as it costs a look at the whole audit log of the upload.
+    What was asked of it goes before all that it came to. `tally` is needed only where `all_counted` says so, as it
+    costs a look at the whole audit log of the upload.
     """
-    if upload.status not in _MOVING or split is None or split.attempt != upload.attempt:
+    if requested == "cancel" and upload.status in _TO_CANCEL:
+        return Step(status="cancelled", event="upload_cancelled")
+    if upload.status not in _MOVING:
         return None
-    if split.failure_code is not None:
+    if split is not None and split.attempt != upload.attempt:
+        split = None  # of the attempt before
+    if split is not None and split.failure_code is not None:
         return Step(
             status="failed",
             event="upload_failed",
             failure_code=split.failure_code,
             failure_message=split.failure_message,
         )
+    if requested == "pause":
+        return None if upload.status == "paused" else Step(status="paused", event="upload_paused")
+    return _next_by_progress(upload, split, tally)
+
+
+def _next_by_progress(upload: Upload, split: Split | None, tally: Tally | None) -> Step | None:
+    begun = split is not None and (upload.totals.counted > 0 or split.chunks is not None)
+    if upload.status == "paused":
+        return Step(status="processing" if begun else "pending", event="upload_resumed")
     if upload.status == "pending":
-        begun = upload.totals.counted > 0 or split.chunks is not None
         return Step(status="processing") if begun else None
-    if not all_counted(upload, split) or tally is None:
+    if split is None or tally is None or not all_counted(upload, split):
         return None
     if tally.chunks != split.chunks or tally.stale_unprocessed > 0:
         return None
@@ -139,9 +156,11 @@ def advance(connection: Connection, upload: Upload) -> list[Ended]:
     if split and split.records is not None and split.attempt == upload.attempt and upload.total_records is None:
         upload = uploads.set_total_records(connection, upload, split.records)
         audit_log.note(connection, upload, "upload_split", chunks=split.chunks, records=split.records)
+    requested = wishes.requested(connection, upload.id)
     while True:
         near_the_end = upload.status in _MOVING and all_counted(upload, split)
-        step = next_step(upload, split, audit_log.tally(connection, upload) if near_the_end else None)
+        tally = audit_log.tally(connection, upload) if near_the_end else None
+        step = next_step(upload, split, tally, requested=requested)
         if step is None:
             return []
         upload, seconds = change_status(connection, upload, step)
@@ -152,7 +171,7 @@ def advance(connection: Connection, upload: Upload) -> list[Ended]:
                     record_type=upload.record_type,
                     status=step.status,
                     seconds=seconds,
-                    cut_short=split is not None and split.failure_code is not None,
+                    cut_short=step.status == "cancelled" or (split is not None and split.failure_code is not None),
                     failure_code=step.failure_code,
                 )
             ]

@@ -35,6 +35,10 @@ _DRIFTED = text("""
     WHERE u.id = ANY(:upload_ids) AND (
         u.succeeded_records <> log.succeeded OR u.failed_records <> log.failed OR u.held_records <> log.held
         OR u.unprocessed_records < log.unprocessed
+        OR u.unprocessed_records > log.unprocessed AND NOT EXISTS (
+            SELECT FROM batch_upload_audit_logs c
+            WHERE c.batch_upload_id = u.id AND c.event_type = 'upload_closed' AND c.attempt = u.attempt
+        )
         OR u.processed_records <> log.succeeded + log.failed + log.held
     )
     ORDER BY u.id
@@ -46,7 +50,7 @@ _DUE = text(f"""
       AND (
           s.failure_code IS NOT NULL
           OR u.total_records IS NULL AND s.records IS NOT NULL
-          OR u.processed_records + u.unprocessed_records = s.records
+          OR u.processed_records + u.unprocessed_records = s.records AND u.status <> 'paused'
       )
     ORDER BY u.id
 """)  # noqa: S608 - put together from the constant above
@@ -60,15 +64,20 @@ _NOT_CLOSED = text("""
       )
     ORDER BY u.id
 """)
+# What was asked of it last counts as its announcement: a retry is one.
 _UNCLAIMED = text(f"""
     SELECT u.id AS upload_id, count(a.id) AS times,
-           extract(epoch FROM clock_timestamp() - coalesce(max(a.created_at), u.accepted_at, u.created_at))::float
-               AS seconds
-    FROM batch_uploads u LEFT JOIN batch_upload_audit_logs a
-        ON a.batch_upload_id = u.id AND a.event_type = 'repaired' AND a.metadata ->> 'kind' = 'upload_accepted'
+           extract(epoch FROM clock_timestamp() - greatest(
+               max(a.created_at), max(c.requested_at), coalesce(u.accepted_at, u.created_at)
+           ))::float AS seconds
+    FROM batch_uploads u LEFT JOIN upload_control c ON c.batch_upload_id = u.id
+         LEFT JOIN batch_upload_audit_logs a
+             ON a.batch_upload_id = u.id AND a.event_type = 'repaired' AND a.metadata ->> 'kind' = 'upload_accepted'
+                AND a.attempt = u.attempt
     WHERE {_OPEN} AND u.status = 'pending'
-      AND coalesce(u.accepted_at, u.created_at) < clock_timestamp() - make_interval(secs => :seconds)
-      AND NOT EXISTS (SELECT FROM upload_splits s WHERE s.batch_upload_id = u.id)
+      AND greatest(coalesce(u.accepted_at, u.created_at), c.requested_at)
+          < clock_timestamp() - make_interval(secs => :seconds)
+      AND NOT EXISTS (SELECT FROM upload_splits s WHERE s.batch_upload_id = u.id AND s.attempt >= u.attempt)
     GROUP BY u.id ORDER BY u.id
 """)  # noqa: S608 - put together from the constant above
 _SIGHTINGS = text(f"""

@@ -19,7 +19,7 @@ from rowstream.runtime.metrics import (
 )
 
 OPEN_STATUSES = tuple(status for status in UPLOAD_STATUSES if status not in TERMINAL_STATUSES)
-REPAIR_KINDS = ("chunk_results", "totals", "status", "closing", "upload_accepted")
+REPAIR_KINDS = ("chunk_results", "totals", "status", "closing", "control", "upload_accepted")
 
 _OPEN_UPLOADS = text("""
     SELECT status, count(*) AS uploads,

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from auditor import audit_log, completion, uploads
+from auditor import attempts, audit_log, completion, uploads
 from auditor.completion import Ended
 from auditor.totals import Outcome, Totals, difference
 from auditor.uploads import Upload
@@ -45,7 +45,7 @@ def fold(connection: Connection, results: Iterable[ChunkResult], woken: Collecti
     for result in results:
         by_upload[result.upload_id, result.organization_id].append(result)
     for owned in sorted({*by_upload, *woken}):
-        upload = uploads.lock(connection, owned[0])
+        upload = attempts.lock(connection, owned[0])
         if upload is None or upload.organization_id != owned[1]:
             folded.strangers.add(owned)
             continue

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine, exc
 
 from auditor import closing, projection
-from auditor.patience import DATABASE_AWAY, Patience
+from auditor.patience import Patience
 from auditor.projection import Folded
 from rowstream.database.connection import first_line
 from rowstream.errors import Poison, Retryable
@@ -117,24 +117,11 @@ class Receiver:
         for message, told in batch:
             if (told.upload_id, told.organization_id) in folded.strangers:
                 self._put_aside(message, _FOLDING, Poison(f"it names no upload of ours: {told.upload_id}"))
-        for ended in folded.ended:
-            log.info("upload ended", upload_id=str(ended.upload_id), status=ended.status, seconds=ended.seconds)
-            if ended.cut_short:
-                self._close(ended.upload_id)
+        closing.after(self._engine, folded)
 
     def _commit(self, results: Sequence[ChunkResult], woken: set[tuple[UUID, UUID]]) -> Folded:
         with self._engine.begin() as connection:
             return projection.fold(connection, results, woken)
-
-    def _close(self, upload_id: UUID) -> None:
-        try:
-            with self._engine.begin() as connection:
-                folded = closing.close(connection, upload_id)
-        except DATABASE_AWAY as error:
-            # The reconciler does it: a processor may hold a lane for a while, and others wait for their results here.
-            log.info("upload not at rest yet", upload_id=str(upload_id), reason=first_line(error))
-        else:
-            projection.count(folded or Folded())
 
     def _put_aside(self, message: Received, stage: str, error: Poison) -> None:
         def once() -> None:

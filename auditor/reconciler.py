@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from auditor import closing, findings, ledger, measures, projection, repairs
+from auditor import closing, findings, ledger, measures, projection, repairs, wishes
 from auditor.patience import DATABASE_AWAY
 from auditor.projection import Folded
 from auditor.settings import AuditorSlice
@@ -41,6 +41,7 @@ class Reconciler:
         self._engine, self._settings, self._health, self._clock = engine, settings, health, clock
         self._watch = Watch(settings.stuck_seconds)
         self._reported: set[UUID] = set()
+        self._not_closed: set[UUID] = set()  # also those whose lanes are held for longer than is looked back
         self._recent_seconds = _FIRST_RECENT_SECONDS
 
     def run(self, stop: threading.Event) -> None:
@@ -86,7 +87,8 @@ class Reconciler:
             lost = ledger.not_folded(connection, upload_ids, grace_seconds=grace, at_most=_RESULTS_A_ROUND)
             drifted = findings.drifted(connection, upload_ids)
             due = findings.due(connection, grace_seconds=grace)
-            not_closed = findings.not_closed(connection, seconds=self._recent_seconds)
+            asked = wishes.not_followed(connection, seconds=grace)
+            self._not_closed.update(findings.not_closed(connection, seconds=self._recent_seconds))
             unclaimed = findings.unclaimed(connection, seconds=self._settings.unclaimed_seconds)
         for upload_id, results in groupby(lost, lambda result: result.upload_id):
             self._try("chunk_results", upload_id, partial(repairs.fold_again, results=list(results)))
@@ -94,13 +96,18 @@ class Reconciler:
             self._try("totals", upload_id, partial(repairs.rebuild, upload_id=upload_id))
         for upload_id, owner in due:
             self._try("status", upload_id, partial(repairs.change_status, upload_id=upload_id, organization_id=owner))
-        for upload_id in not_closed:
-            self._try("closing", upload_id, partial(closing.close, upload_id=upload_id))
+        for upload_id, owner in asked:
+            follow = partial(repairs.change_status, upload_id=upload_id, organization_id=owner, kind="control")
+            self._try("control", upload_id, follow)
+        for upload_id in sorted(self._not_closed):
+            if self._try("closing", upload_id, partial(closing.close, upload_id=upload_id)):
+                self._not_closed.discard(upload_id)
         for upload_id, times, seconds in unclaimed:
             if repairs.is_due_again(times, seconds, self._settings.unclaimed_seconds):
                 self._try("upload_accepted", upload_id, partial(repairs.announce_again, upload_id=upload_id))
 
-    def _try(self, kind: str, upload_id: UUID, repair: Callable[[Connection], Folded | None]) -> None:
+    def _try(self, kind: str, upload_id: UUID, repair: Callable[[Connection], Folded | None]) -> bool:
+        """Whether it was done, or need not be done any more."""
         try:
             with self._engine.begin() as connection:
                 folded = repair(connection)
@@ -113,6 +120,8 @@ class Reconciler:
                 projection.count(folded)
                 REPAIRS.labels(kind).inc()
                 log.info("mended", kind=kind, upload_id=str(upload_id))
+            return True
+        return False
 
     def _look_for_stuck(self) -> None:
         with self._engine.connect() as connection:

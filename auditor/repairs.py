@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from auditor import audit_log, closing, uploads
+from auditor import attempts, audit_log, closing, uploads
 from auditor.completion import SOURCE
 from auditor.projection import Folded, fold
 from auditor.totals import Totals, effective
@@ -20,7 +20,7 @@ from rowstream.messages.chunk_result import ChunkResult
 from rowstream.messages.envelope import Envelope
 from rowstream.messages.upload_accepted import UploadAccepted
 
-_MOST_SECONDS = 600.0
+_MOST_SECONDS = 40.0  # once whatever was away is back, an upload moves within a minute
 
 
 def fold_again(connection: Connection, results: Sequence[ChunkResult]) -> Folded | None:
@@ -35,7 +35,7 @@ def fold_again(connection: Connection, results: Sequence[ChunkResult]) -> Folded
 def rebuild(connection: Connection, upload_id: UUID) -> Folded | None:
     """Make an upload's totals what its audit log adds up to."""
     uploads.limit_waiting(connection)
-    upload = uploads.lock(connection, upload_id)
+    upload = attempts.lock(connection, upload_id)
     if upload is None:
         return None
     change = effective(audit_log.outcomes(connection, upload_id)) - upload.totals
@@ -48,19 +48,24 @@ def rebuild(connection: Connection, upload_id: UUID) -> Folded | None:
     return Folded()
 
 
-def change_status(connection: Connection, upload_id: UUID, organization_id: UUID) -> Folded | None:
-    """Make the changes of status that are due, though no message said so."""
+def change_status(
+    connection: Connection, upload_id: UUID, organization_id: UUID, kind: str = "status"
+) -> Folded | None:
+    """Make the changes of status that are due, though no message or nobody said so; `kind` is what was missed."""
+    uploads.limit_waiting(connection)
+    before = uploads.lock(connection, upload_id)
     folded = fold(connection, (), [(upload_id, organization_id)])
-    if not folded.ended:
+    after = uploads.lock(connection, upload_id)
+    if before is None or after is None or before.version == after.version:
         return None
-    _note(connection, upload_id, "status")
+    _note(connection, upload_id, kind)
     return folded
 
 
 def announce_again(connection: Connection, upload_id: UUID) -> Folded | None:
     """Store the event that wakes splitters once more, if the upload still waits for it."""
     uploads.limit_waiting(connection)
-    upload = uploads.lock(connection, upload_id)
+    upload = attempts.lock(connection, upload_id)
     if upload is None or upload.status != "pending":
         return None
     accepted = UploadAccepted(

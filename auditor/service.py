@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from auditor import measures
 from auditor.app import Projection
+from auditor.control import Control
 from auditor.patience import Patience, Stopping
 from auditor.receiver import Receiver, read_chunk_result, read_split_result
 from auditor.reconciler import Reconciler
@@ -19,6 +20,7 @@ from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNK_RESULTS, SPLIT_RESULTS, topic_partitions
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.service import Running
+from rowstream.runtime.settings import KafkaSettings
 
 log = get_logger(__name__)
 
@@ -32,7 +34,7 @@ def run(running: Running, settings: AuditorSettings, engine: Engine) -> None:
     try:
         patience.until_done("database", lambda: _need_migration(engine))
         patience.until_done("database", schemas.register)
-        patience.until_done("kafka", lambda: _need_topics(settings.kafka.bootstrap_servers, READERS))
+        patience.until_done("kafka", lambda: _need_topics(settings.kafka, READERS))
     except Stopping:
         return
     running.health.waiting("kafka", "waiting for partitions")
@@ -45,13 +47,19 @@ def run(running: Running, settings: AuditorSettings, engine: Engine) -> None:
     )
     measures.begin()
     reconciler = Reconciler(engine, settings.auditor, running.health)
-    thread = threading.Thread(target=reconciler.run, args=(running.stop,), name="reconciler")
-    thread.start()
+    control = Control(engine, running.health)
+    threads = [
+        threading.Thread(target=part.run, args=(running.stop,), name=type(part).__name__.lower())
+        for part in (reconciler, control)
+    ]
+    for thread in threads:
+        thread.start()
     try:
         asyncio.run(_project(running, settings, receiver))
     finally:
         running.stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 async def _project(running: Running, settings: AuditorSettings, receiver: Receiver) -> None:
@@ -72,7 +80,7 @@ def _need_migration(engine: Engine) -> None:
             raise Retryable("its tables are not those of this version; run `rowstream migrate`")
 
 
-def _need_topics(bootstrap_servers: str, topics: Iterable[str]) -> None:
-    missing = set(topics) - topic_partitions(bootstrap_servers).keys()
+def _need_topics(kafka: KafkaSettings, topics: Iterable[str]) -> None:
+    missing = set(topics) - topic_partitions(kafka).keys()
     if missing:
-        raise Retryable(f"it has no topic {min(missing)}; `rowstream topics` makes it")
+        raise Retryable(f"it has no topic {min(missing)}; `rowstream topics --make` makes it")

@@ -89,8 +89,8 @@ def add_totals(connection: Connection, upload: Upload, change: Totals) -> Upload
     return replace(upload, totals=after)
 
 
-def set_total_records(connection: Connection, upload: Upload, records: int) -> Upload:
-    """Note how many records the file has."""
+def set_total_records(connection: Connection, upload: Upload, records: int | None) -> Upload:
+    """Note how many records the file has; None while that is not known."""
     statement = update(batch_uploads).where(batch_uploads.c.id == upload.id).values(total_records=records)
     connection.execute(statement)
     return replace(upload, total_records=records)

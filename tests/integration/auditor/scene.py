@@ -10,6 +10,7 @@ from uuid import UUID
 import dataframely as dy
 import sqlalchemy
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from auditor import projection
 from auditor.projection import Folded
@@ -22,6 +23,7 @@ from rowstream.database.tables import (
     batch_uploads,
     outbox,
     processed_chunks,
+    upload_control,
     upload_lanes,
     upload_splits,
 )
@@ -102,6 +104,28 @@ class Scene:
             holder=None,
             closed_at=text(f"now() - interval '{seconds_ago} s'"),
         )
+
+    def ask(self, upload_id: UUID, requested: str, *, undo: bool = False, seconds_ago: float = 0.0) -> None:
+        """The gateway noted what is asked of the upload."""
+        said = {"requested": requested, "undo": undo, "requested_at": text(f"now() - interval '{seconds_ago} s'")}
+        owner = {"organization_id": self._organization(upload_id), "batch_upload_id": upload_id}
+        row = insert_or_update(upload_control).values(**owner, **said, requested_by="tests")
+        with self.owner.begin() as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=["batch_upload_id"], set_=said))
+
+    def retry(self, upload_id: UUID, *, seconds_ago: float = 0.0) -> None:
+        """The gateway began the next attempt at a failed upload."""
+        self.ask(upload_id, "run", seconds_ago=seconds_ago)
+        self.execute(
+            "UPDATE batch_uploads SET status = 'pending', attempt = attempt + 1, version = version + 1,"
+            " failure_code = NULL, failure_message = NULL, completed_at = NULL WHERE id = :id AND status = 'failed'",
+            id=upload_id,
+        )
+
+    def note_again(self, upload_id: UUID, attempt: int) -> None:
+        """The splitter began the upload anew, for a further attempt."""
+        nothing = dict.fromkeys(("failure_code", "failure_message", "closed_at", "split_at", "chunks", "records"))
+        self._update_split(upload_id, attempt=attempt, **nothing)
 
     def result(self, upload_id: UUID, chunk: int, *, lanes: int = 2, failed: int = 1, **facts: Any) -> ChunkResult:
         """What a processor would say of a chunk: one rejection, the rest loaded."""
@@ -185,6 +209,15 @@ class Scene:
         """Meddle by hand."""
         with self.owner.begin() as connection:
             connection.execute(text(statement), facts)
+
+    def kill_sessions(self, which: str) -> int:
+        """End sessions of this database; how many."""
+        query = f"""
+            SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}
+        """  # noqa: S608 - words of a test
+        with self.owner.begin() as connection:
+            return int(connection.execute(text(query)).scalar_one())
 
     def _organization(self, upload_id: UUID) -> UUID:
         organization: UUID = self.upload(upload_id).organization_id

@@ -154,7 +154,7 @@ def test_a_log_row_that_somebody_deleted_is_written_again(scene: Scene, database
 
 
 def test_an_upload_that_no_splitter_noted_is_announced_again_ever_more_rarely(scene: Scene) -> None:
-    lost, fresh, noted = scene.accept(seconds_ago=25), scene.accept(), scene.accept(seconds_ago=25)
+    lost, fresh, noted = scene.accept(seconds_ago=100), scene.accept(), scene.accept(seconds_ago=25)
     scene.note(noted)
     mender = reconciler(scene)
     mender.round()

@@ -48,7 +48,6 @@ BOTH = Tally(2, 0)
         pytest.param(ALL_LOADED, CUTTING, None, None, id="all so far, but the file goes on"),
         pytest.param(ALL_LOADED, SPLIT, BOTH, "completed", id="all"),
         pytest.param(ALL_LOADED, SPLIT, Tally(1, 0), None, id="a chunk is missing though the sum is right"),
-        pytest.param(replace(ALL_LOADED, status="paused"), SPLIT, BOTH, "completed", id="all, as it was paused"),
         pytest.param(PROCESSING, Split(attempt=1, chunks=0, records=0), Tally(0, 0), "completed", id="header only"),
         pytest.param(replace(PROCESSING, totals=Totals(succeeded=9, held=1)), SPLIT, BOTH, "needs_review", id="held"),
         pytest.param(replace(PROCESSING, totals=Totals(unprocessed=10)), SPLIT, BOTH, "failed", id="unprocessed"),
@@ -69,6 +68,42 @@ BOTH = Tally(2, 0)
 )
 def test_next_status(upload: Upload, split: Split | None, tally: Tally | None, status: str | None) -> None:
     step = next_step(upload, split, tally)
+    assert (step and step.status) == status
+
+
+HALF = replace(PROCESSING, totals=Totals(succeeded=5))
+PAUSED = replace(HALF, status="paused")
+
+
+@pytest.mark.parametrize(
+    ("upload", "split", "requested", "status"),
+    [
+        pytest.param(PENDING, None, "pause", "paused", id="pause before anybody noted it"),
+        pytest.param(HALF, CUTTING, "pause", "paused", id="pause in the middle"),
+        pytest.param(ALL_LOADED, SPLIT, "pause", "paused", id="pause when all is done: it rests until it is resumed"),
+        pytest.param(PAUSED, CUTTING, "pause", None, id="it is paused"),
+        pytest.param(PAUSED, FAILED, "pause", "failed", id="it fails while paused"),
+        pytest.param(PAUSED, CUTTING, "run", "processing", id="resume in the middle"),
+        pytest.param(replace(PENDING, status="paused"), None, "run", "pending", id="resume before anybody noted it"),
+        pytest.param(replace(PENDING, status="paused"), CUTTING, "run", "pending", id="resume before the first result"),
+        pytest.param(replace(PAUSED, attempt=2), FAILED, "run", "pending", id="resume a retried one, not noted yet"),
+        pytest.param(PENDING, None, "cancel", "cancelled", id="cancel before anybody noted it"),
+        pytest.param(HALF, CUTTING, "cancel", "cancelled", id="cancel in the middle"),
+        pytest.param(PAUSED, CUTTING, "cancel", "cancelled", id="cancel while paused"),
+        pytest.param(ALL_LOADED, SPLIT, "cancel", "cancelled", id="cancel goes before completion"),
+        pytest.param(HALF, FAILED, "cancel", "cancelled", id="cancel goes before failure"),
+        pytest.param(replace(HALF, status="needs_review"), SPLIT, "cancel", "cancelled", id="cancel what waits"),
+        *(
+            pytest.param(replace(HALF, status=status), SPLIT, requested, None, id=f"{status} stays, {requested} or not")
+            for status in ("awaiting_upload", "completed", "failed", "cancelled")
+            for requested in ("pause", "cancel")
+        ),
+    ],
+)
+def test_what_was_asked_for_comes_about(
+    upload: Upload, split: Split | None, requested: str, status: str | None
+) -> None:
+    step = next_step(upload, split, BOTH, requested=requested)
     assert (step and step.status) == status
 
 
