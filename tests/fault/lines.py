@@ -42,7 +42,7 @@ class Line:
         self._make_tamper: Callable[[], Tamper] = Tamper
         self._answer: bytes | None = None
         self._connections: set[asyncio.StreamWriter] = set()
-        hub.run(asyncio.start_server(self._serve, "127.0.0.1", port))
+        self._server = hub.run(asyncio.start_server(self._serve, "127.0.0.1", port))
 
     def hold(self) -> None:
         """Let nothing pass any more, in either direction; connections stay as they are."""
@@ -74,6 +74,13 @@ class Line:
         self._hub.call(self._open.set)
         if tampered:
             self.drop()
+
+    async def end(self) -> None:
+        """Take no connection any more, and end those that there are; what serves them ends by itself."""
+        self._server.close()
+        self._refusing = True
+        self._open.set()
+        self._drop()
 
     def _drop(self) -> None:
         for writer in tuple(self._connections):
@@ -139,12 +146,15 @@ class Hub:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._lines: list[Line] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="lines", daemon=True)
         self._thread.start()
 
     def line(self, port: int, target: int) -> Line:
         """A line that listens at `port` and leads to `target`, both on this machine."""
-        return Line(self, port, target)
+        made = Line(self, port, target)
+        self._lines.append(made)
+        return made
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Do some work in the loop, and wait for it."""
@@ -166,7 +176,8 @@ class Hub:
         self._loop.close()
 
     async def _end(self) -> None:
+        for line in self._lines:
+            await line.end()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)

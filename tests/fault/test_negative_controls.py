@@ -22,7 +22,7 @@ from tests.fault.world import World, world
 
 _BROKEN = Path(__file__).parent / "broken"
 _NEVER = "3600"
-_LONGEST = 60.0
+_LONGEST = 240.0
 _RED_LONGEST = 25.0
 
 
