@@ -89,7 +89,7 @@ def encode(message: Message) -> bytes:
     ours = contract(message.SCHEMA)
     body = io.BytesIO()
     body.write(MARKER + ours.fingerprint)
-    values = {field.name: getattr(message, field.name) for field in fields(message)}
+    values = {name: getattr(message, name) for name in _names(type(message))}
     fastavro.schemaless_writer(body, ours.parsed, values)
     return body.getvalue()
 
@@ -112,6 +112,11 @@ def decode(data: bytes, kind: type[M], store: SchemaStore | None = None) -> M:
     except Exception as error:
         # fastavro says by many types that bytes do not follow a schema (EOFError, ValueError, IndexError, ...).
         raise Poison(f"not a readable {kind.SCHEMA}: {type(error).__name__}") from error
+
+
+@cache
+def _names(kind: type[Message]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _writer_schema(written: bytes, name: str, store: SchemaStore | None) -> Schema:
