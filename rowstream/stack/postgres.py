@@ -6,6 +6,7 @@ to be a child, so that its end is seen at once and so that it ends with its supe
 
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -26,6 +27,8 @@ USER = "rowstream"
 NAME = "rowstream"
 _PASSWORD = "database_password"  # noqa: S105 - the name of the file, not what is in it
 _MEGABYTE = 1_000_000
+_ERROR = re.compile(r"\b(?:error|ERROR|FATAL|PANIC): +(.*)")
+_HINT = re.compile(r"\b(?:hint|HINT|detail|DETAIL): +(.*)")
 
 
 def database_url(state: StateDir, port: int) -> str:
@@ -158,8 +161,20 @@ def _run(command: list[str], state: StateDir, account: Account | None, typed: st
         cwd=state.path,
     )
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise Fatal(f"the embedded database cannot be made in {state.path}: {said[-1] if said else command[0]}")
+        raise Fatal(
+            f"the embedded database cannot be made in {state.path}: {why(done.stderr or done.stdout, command[0])}"
+        )
+
+
+def why(said: str, program: str) -> str:
+    """What a program of Postgres says went wrong: its first error and the hints that follow it.
+
+    Its last line is seldom that: a program that fails goes on to say what it removes, or how its child ended.
+    """
+    found = [match[1] for match in _ERROR.finditer(said)]
+    hints = [match[1] for match in _HINT.finditer(said)]
+    last = said.strip().rpartition("\n")[2]
+    return "; ".join([*found[:1], *hints]) or last or f"{program} said nothing"
 
 
 def _end_predecessor(data: Path) -> None:
