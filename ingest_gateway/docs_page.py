@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -12,6 +13,7 @@ Json = Mapping[str, Any]
 STYLE = files("ingest_gateway").joinpath("docs_page.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'"
+_CODE = re.compile(r"`([^`\n]+)`")
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -77,7 +79,13 @@ def _operation(method: str, path: str, operation: Json) -> str:
 
 def _parameters(parameters: Sequence[Json]) -> str:
     rows = [
-        (f"{item['name']}{'' if item.get('required') else ' ?'}", item["in"], _type(item["schema"]), _text(item))
+        (
+            item["name"],
+            item["in"],
+            _type(_when_given(item["schema"]))
+            + _optional(item.get("required") or item["schema"].get("default") is not None),
+            _text(item),
+        )
         for item in parameters
     ]
     return _table("Parameters", rows)
@@ -86,7 +94,7 @@ def _parameters(parameters: Sequence[Json]) -> str:
 def _body(body: Json | None) -> str:
     if not body:
         return ""
-    rows = [("body", media, _type(content["schema"]), "") for media, content in body["content"].items()]
+    rows = [(_brief(media), "", _type(content["schema"]), "") for media, content in body["content"].items()]
     return _table("Body", rows)
 
 
@@ -94,14 +102,14 @@ def _answers(answers: Json) -> str:
     rows = []
     for code, answer in answers.items():
         content = answer.get("content", {"": {}})
-        rows += [(code, media, _type(what.get("schema", {})), _text(answer)) for media, what in content.items()]
+        rows += [(code, _brief(media), _type(what.get("schema", {})), _text(answer)) for media, what in content.items()]
     return _table("Answers", rows)
 
 
 def _schema(name: str, schema: Json) -> str:
     required = schema.get("required", ())
     rows = [
-        (f"{field}{'' if field in required else ' ?'}", "", _type(what), _text(what))
+        (field, "", _type(what) + _optional(field in required), _text(what))
         for field, what in schema.get("properties", {}).items()
     ]
     return f'<section id="{escape(name)}"><h3>{escape(name)}</h3><p>{_text(schema)}</p>{_table("", rows)}</section>'
@@ -135,8 +143,24 @@ def _type(schema: Json) -> str:
     return " ".join((kind, *bounds)) + default
 
 
+def _when_given(schema: Json) -> Json:
+    """The schema of a parameter that may be left out, when it is not: nobody sends null in a query."""
+    options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
+    return options[0] if len(options) == 1 else schema
+
+
+def _optional(required: object) -> str:
+    return "" if required else ", optional"
+
+
+def _brief(media: str) -> str:
+    """A media type in a word: `json`, `csv`; a problem's body has a name that says it."""
+    return "" if media == "application/problem+json" else media.rpartition("/")[2].rpartition("-")[2]
+
+
 def _text(item: Json) -> str:
-    return escape(str(item.get("description", ""))).replace("\n\n", "<br>")
+    """A description as HTML: what stands between backquotes as code, an empty line as a line end."""
+    return _CODE.sub(r"<code>\1</code>", escape(str(item.get("description", "")))).replace("\n\n", "<br>")
 
 
 def _verb(method: str) -> str:
