@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from rowstream.database.keys import ensure_default_organization
 from rowstream.database.migrate import migrate
 from rowstream.records.registry import record_types
 from rowstream.stack.accounts import let_through, server_account
+from tests.servers.certificates import Certificates
 from tests.servers.server import Server, free_port, running
 from tests.servers.tools import lacking
 
@@ -69,6 +71,7 @@ def postgres_server(
     version: int | None = None,
     disk: Path | None = None,
     settings: Mapping[str, str] = MappingProxyType({}),
+    certificates: Certificates | None = None,
 ) -> Iterator[Postgres]:
     """A Postgres with its template made and its log in `folder`; durable against kills, not against power cuts.
 
@@ -80,9 +83,12 @@ def postgres_server(
         version: the embedded one unless given; another one is Debian's.
         disk: the folder that the folder of its data is made in; such as a small disk.
         settings: of the server, which win over those of the tests.
+        certificates: what the server shows to clients that want TLS; without, it has none.
     """
     with tempfile.TemporaryDirectory(prefix="rowstream-postgres-", dir=disk, ignore_cleanup_errors=True) as data:
         server = _new_postgres(Path(data), folder, version, settings)
+        if certificates:
+            _offer_tls(server, Path(data), certificates)
         with running(server):
             server.make_template()
             yield server
@@ -122,6 +128,15 @@ def _new_postgres(data: Path, folder: Path, version: int | None, further: Mappin
         stop_signal=signal.SIGINT,  # "fast": ends the sessions and leaves
         account=account,
     )
+
+
+def _offer_tls(server: Postgres, data: Path, certificates: Certificates) -> None:
+    for name, file in {"server.crt": certificates.certificate, "server.key": certificates.key}.items():
+        copied = Path(shutil.copy(file, data / name))
+        copied.chmod(0o600)
+        if server.account:
+            os.chown(copied, server.account.uid, server.account.gid)
+    server.command.append("-cssl=on")
 
 
 def _answers(url: str) -> bool:
