@@ -12,8 +12,9 @@ import pytest
 
 from docs.generate.pages import ROOT
 from ingest_gateway.cloud_events import read
-from rowstream.kafka.topics import TOPICS
+from rowstream.kafka.topics import TOPICS, records_topic
 from rowstream.messages import codec
+from rowstream.messages.record_accepted import RecordAccepted
 from rowstream.messages.upload_status import UploadStatus
 
 GUIDES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "how-to").glob("*.md")}
@@ -78,6 +79,25 @@ def test_a_status_is_read_as_the_program_reads_it() -> None:
     found = fastavro.schemaless_reader(io.BytesIO(codec.encode(sent)[10:]), schema)
     assert isinstance(found, dict)
     assert (found["upload_id"], found["version"], found["status"]) == (upload_id, 3, "completed")
+
+
+def test_an_accepted_record_is_read_as_the_program_reads_it() -> None:
+    (program,) = blocks("follow-accepted-records", "python")
+    assert "message.value()[10:]" in program
+    assert records_topic("flights") in program
+    sent = RecordAccepted(
+        upload_id=uuid4(),
+        organization_id=uuid4(),
+        row_number=2,
+        record_type="flights",
+        record_type_version=1,
+        attempt=1,
+        record='{"carrier":"UA","flight":1545,"cancelled":false}',
+    )
+    schema = fastavro.schema.load_schema(str(ROOT / "schemas" / "RecordAccepted.avsc"))
+    found = fastavro.schemaless_reader(io.BytesIO(codec.encode(sent)[10:]), schema)
+    assert isinstance(found, dict)
+    assert (found["row_number"], json.loads(found["record"])["flight"]) == (2, 1545)
 
 
 @pytest.mark.parametrize("guide", GUIDES)
