@@ -1,15 +1,16 @@
 """A patch that the victim program runs: this process speaks the oldest version of every message's schema there is."""
 
-import importlib.resources
 import json
+from pathlib import Path
 
 from rowstream.messages import codec
 
+_HISTORY = Path(__file__).parents[2] / "schemas" / "history"
 _today = codec.contract
 
 
 def _former(name: str) -> codec.Contract:
-    history = importlib.resources.files("schemas").joinpath("history", name, "1.avsc")
+    history = _HISTORY / name / "1.avsc"
     if not history.is_file():
         return _today(name)
     schema = json.loads(history.read_text(encoding="utf-8"))

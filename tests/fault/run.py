@@ -58,9 +58,10 @@ def strike(world: World, plan: Plan, fault: Fault, *, longest: float = LONGEST) 
     try:
         with fault(scene) as hit:
             struck = hit
-    except NotStruck as reason:
+    except (NotStruck, AssertionError) as reason:  # a part that does not come back is told by the second
         wrong.append(str(reason))
         scene.clear_orders()
+        world.heal()
     else:
         recovery = _finish(scene, longest)
     wrong += [f"not ready again: {waiting}" for waiting in world.wait_until_ready()]

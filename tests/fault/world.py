@@ -185,6 +185,23 @@ class World:
         waiting = self.wait_until_ready()
         assert not waiting, f"the services do not start: {waiting}"
 
+    def heal(self) -> None:
+        """Undo whatever a fault has left behind that ended in the middle."""
+        for disk in self.disks.values():
+            disk.empty()
+        for line in self.lines.values():
+            line.restore()
+        for server in (self.kafka, self.postgres):
+            if server.process is None or server.process.poll() is not None:
+                server.kill()
+                server.start()
+        self.supervisor.end(self.services[SPARE], signal.SIGKILL)
+        for name in NAMES:
+            service = self.services[name]
+            service.send(signal.SIGCONT)
+            if service.extra or not service.wanted:
+                self.replace(service, {})
+
     def forget_uploads(self) -> None:
         """Empty the tables of what has ended, so that a long run stays quick; only while nothing is under way."""
         self.execute(
