@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg
 
 WORKERS = ("ingest_gateway", "splitter", "record_processor", "auditor")
 
@@ -75,6 +76,26 @@ def running(state_dir: Path, *, processors: int = 2, settings: Mapping[str, str]
         finally:
             up.terminate()
             up.wait(60)
+
+
+def planted_rows(truth: Path) -> dict[int, str]:
+    """The code of each record that must be rejected, by its row, from a sample's truth."""
+    faults = map(json.loads, truth.read_text().splitlines())
+    return {fault["row_number"]: fault["error_code"] for fault in faults}
+
+
+def rejected_rows(system: System, upload_id: str) -> dict[int, str]:
+    """The code of each record that was rejected, by its row."""
+    query = "SELECT row_number, error_code FROM batch_upload_errors WHERE batch_upload_id = %s"
+    with psycopg.connect(system.addresses["database"]) as connection:
+        return dict(connection.execute(query, [upload_id]).fetchall())
+
+
+def loaded_rows(system: System, upload_id: str) -> set[int]:
+    """The rows of the records of members that were loaded."""
+    query = "SELECT row_number FROM member_certifications WHERE batch_upload_id = %s"
+    with psycopg.connect(system.addresses["database"]) as connection:
+        return {row for (row,) in connection.execute(query, [upload_id])}
 
 
 def _name(process: psutil.Process) -> str:

@@ -1,6 +1,5 @@
 """Whichever part is killed in the middle of an upload: it comes back alone, and the upload ends as it would have."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from rowstream.database.invariants import check
 from rowstream.records import registry
 from rowstream.records.sample import write_sample
 from tests.bench.workload import RECORD_TYPE, hand_in, wait_for
-from tests.whole_system import System, running
+from tests.whole_system import System, loaded_rows, planted_rows, rejected_rows, running
 
 ROWS = 120_000
 # What a fault costs is waited for here, not measured: shorter patience makes shorter tests.
@@ -84,23 +83,6 @@ def wait_with_patience(system: System, upload_id: str) -> Mapping[str, Any]:
         except httpx.HTTPError:
             time.sleep(0.2)
     raise AssertionError("the upload did not end")
-
-
-def planted_rows(truth: Path) -> dict[int, str]:
-    faults = map(json.loads, truth.read_text().splitlines())
-    return {fault["row_number"]: fault["error_code"] for fault in faults}
-
-
-def rejected_rows(system: System, upload_id: str) -> dict[int, str]:
-    query = "SELECT row_number, error_code FROM batch_upload_errors WHERE batch_upload_id = %s"
-    with psycopg.connect(system.addresses["database"]) as connection:
-        return dict(connection.execute(query, [upload_id]).fetchall())
-
-
-def loaded_rows(system: System, upload_id: str) -> set[int]:
-    query = "SELECT row_number FROM member_certifications WHERE batch_upload_id = %s"
-    with psycopg.connect(system.addresses["database"]) as connection:
-        return {row for (row,) in connection.execute(query, [upload_id])}
 
 
 def came_back(system: System, part: str, killed: int) -> bool:

@@ -1,0 +1,119 @@
+"""`rowstream up` with real servers in place of its own: Apache Kafka, a strict S3 server, the oldest Postgres."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+from psycopg import sql
+
+from rowstream.database.invariants import check
+from rowstream.kafka.drift import compare, look
+from rowstream.kafka.topics import CHUNKS, TOPICS, UPLOAD_STATUS
+from rowstream.records import registry
+from rowstream.records.sample import write_sample
+from tests import servers
+from tests.servers.versitygw import ACCESS_KEY, SECRET_KEY
+from tests.unit.cli.support import Result, run
+from tests.whole_system import System, loaded_rows, planted_rows, rejected_rows, running
+
+RECORD_TYPE = "member_certification"
+ROWS = 20_000
+DATABASE = "up_with_real_servers"
+
+
+@pytest.fixture(scope="module")
+def bare_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.ApacheKafka]:
+    """An Apache Kafka without a topic."""
+    with servers.kafka_server(tmp_path_factory.mktemp("bare-kafka")) as kafka:
+        kafka.settle = lambda: None
+        admin = AdminClient({"bootstrap.servers": kafka.address})
+        for gone in admin.delete_topics([topic.name for topic in TOPICS]).values():
+            gone.result(30)
+        servers.until(lambda: not look(kafka.address, TOPICS), what="the end of the topics")
+        yield kafka
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="rowstream-test-") as folder:
+        yield Path(folder) / "state"
+
+
+@pytest.fixture(scope="module")
+def system(
+    place: Path, bare_kafka: servers.ApacheKafka, versitygw: servers.Server, postgres_15: servers.Postgres
+) -> Iterator[System]:
+    with psycopg.connect(postgres_15.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    settings = {
+        "ROWSTREAM_UP_BROKER": bare_kafka.address,
+        "ROWSTREAM_UP_DATABASE": postgres_15.url(DATABASE),
+        "ROWSTREAM_UP_STORAGE": f"http://{versitygw.address}",
+        "ROWSTREAM_STORAGE__ACCESS_KEY_ID": ACCESS_KEY,
+        "ROWSTREAM_STORAGE__SECRET_ACCESS_KEY": SECRET_KEY,
+        "ROWSTREAM_STORAGE__BUCKET": "made-by-up",
+    }
+    with running(place, settings=settings) as system:
+        yield system
+        assert check(system.addresses["database"]) == []
+
+
+def rowstream(place: Path, *arguments: str) -> Result:
+    return run(*arguments, ROWSTREAM_STATE_DIR=str(place))
+
+
+def test_nothing_embedded_runs(system: System) -> None:
+    for part in ("tansu", "postgres", "localbucket"):
+        assert system.processes(part) == []
+
+
+def test_topics_are_made_as_they_are_wanted(system: System, place: Path) -> None:
+    found = look(system.addresses["broker"], TOPICS)
+    assert [one.faults for one in compare(TOPICS, found, replication=1, partitions={}) if one.faults] == []
+    assert (found[CHUNKS].partitions, found[CHUNKS].config["retention.ms"]) == (8, "86400000")
+    assert found[UPLOAD_STATUS].config["cleanup.policy"] == "compact"
+    assert rowstream(place, "topics").code == 0
+
+
+def test_a_file_with_planted_faults_ends_as_it_must(system: System, place: Path, tmp_path: Path) -> None:
+    file, truth = tmp_path / "members.csv", tmp_path / "truth.jsonl"
+    with file.open("wb") as output, truth.open("w") as planted:
+        write_sample(registry.find(RECORD_TYPE), ROWS, output=output, truth=planted, bad=0.05, duplicates=0.02)
+    sent = rowstream(place, "upload", str(file), "--record-type", RECORD_TYPE, "--wait", "--json")
+    upload = json.loads(sent.out)
+    assert (sent.code, upload["status"]) == (0, "completed")
+    expected = planted_rows(truth)
+    assert upload["processed_records"] == ROWS
+    assert upload["failed_records"] == len(expected) > ROWS * 0.05
+    assert rejected_rows(system, upload["id"]) == expected
+    assert loaded_rows(system, upload["id"]) == set(range(2, ROWS + 2)) - expected.keys()
+    assert check(system.addresses["database"]) == []
+
+
+def test_an_upload_outlives_a_broker_that_is_killed(
+    system: System, place: Path, bare_kafka: servers.ApacheKafka, tmp_path: Path
+) -> None:
+    file, truth = tmp_path / "members.csv", tmp_path / "truth.jsonl"
+    with file.open("wb") as output, truth.open("w") as planted:
+        write_sample(registry.find(RECORD_TYPE), ROWS, output=output, truth=planted, seed=2)
+    upload_id = json.loads(rowstream(place, "upload", str(file), "--record-type", RECORD_TYPE, "--json").out)["id"]
+    bare_kafka.kill()
+    bare_kafka.start()
+    with system.api as api:
+
+        def ended() -> bool:
+            return bool(api.get(f"/api/v1/batch_uploads/{upload_id}").json()["status"] == "completed")
+
+        servers.until(ended, seconds=180, what="the end of the upload")
+    assert rejected_rows(system, upload_id) == planted_rows(truth)
+
+
+def test_doctor_finds_nothing_wrong(system: System, place: Path) -> None:
+    environment = {"ROWSTREAM_STORAGE__ACCESS_KEY_ID": ACCESS_KEY, "ROWSTREAM_STORAGE__SECRET_ACCESS_KEY": SECRET_KEY}
+    told = run("doctor", "--json", ROWSTREAM_STATE_DIR=str(place), **environment)
+    assert [finding for finding in json.loads(told.out) if not finding["ok"]] == []
+    assert system.addresses["bucket"] == "made-by-up"
