@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -18,7 +19,12 @@ def answer(text: str) -> None:
 
 def answer_json(value: object) -> None:
     """The command's answer as one JSON value on one line; what JSON cannot say (times, ids) as text."""
-    answer(json.dumps(value, default=str))
+    answer(json.dumps(value, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    """Times as the API writes them, all else as it is printed."""
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def note(text: str) -> None:

@@ -10,7 +10,12 @@ def test_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
     answer_json({"at": datetime(2026, 1, 2, tzinfo=UTC), "text": "two\nlines"})
     captured = capsys.readouterr().out
     assert captured.count("\n") == 1
-    assert json.loads(captured) == {"at": "2026-01-02 00:00:00+00:00", "text": "two\nlines"}
+    assert json.loads(captured) == {"at": "2026-01-02T00:00:00Z", "text": "two\nlines"}
+
+
+def test_a_table_without_headers_has_no_line_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    answer_table([], [["  table", "flights"], ["  key", "a, b"]])
+    assert capsys.readouterr().out == "  table  flights\n  key    a, b\n"
 
 
 def test_a_table_in_a_pipe_has_a_line_for_each_row_however_long(capsys: pytest.CaptureFixture[str]) -> None:
