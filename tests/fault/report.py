@@ -14,7 +14,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     """The table as text; seconds are from the healing to the end of the last upload."""
     lines = ["", f"{_HEAD[0]:<24}" + _NUMBERS.format(*_HEAD[1:])]
     lines += [_line(kind, [one for one in outcomes if one.plan.kind == kind]) for kind in KINDS]
-    return "\n".join([*(line for line in lines if line), _line("all", list(outcomes)), ""])
+    memory = max((one.memory_mb for one in outcomes), default=0.0)
+    end = [_line("all", list(outcomes)), f"most memory of any worker: {memory:.0f} MB", ""]
+    return "\n".join([*(line for line in lines if line), *end])
 
 
 def _line(name: str, outcomes: Sequence[Outcome]) -> str:

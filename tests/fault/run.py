@@ -15,7 +15,17 @@ _FORGET_EVERY = 8
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one fault; `struck` is what it hit, empty when it did not come to it."""
+    """What became of one fault.
+
+    Attributes:
+        plan: Makes it again.
+        struck: What it hit, empty when it did not come to it.
+        in_flight: How many uploads had not ended by then.
+        recovery: How long it took to recover.
+        violations: What was not as promised.
+        seconds: From its beginning to the end of all checks.
+        memory_mb: What the largest process of a service held at the end.
+    """
 
     plan: Plan
     struck: str
@@ -23,6 +33,7 @@ class Outcome:
     recovery: Recovery
     violations: tuple[str, ...]
     seconds: float
+    memory_mb: float
 
     def __str__(self) -> str:
         """One line."""
@@ -66,7 +77,8 @@ def strike(world: World, plan: Plan, fault: Fault, *, longest: float = LONGEST) 
         recovery = _finish(scene, longest)
     wrong += [f"not ready again: {waiting}" for waiting in world.wait_until_ready()]
     wrong += violations(world, scene.uploads)
-    return Outcome(plan, struck, scene.in_flight, recovery, tuple(wrong), time.monotonic() - started)
+    memory = max(service.memory_mb() for service in world.services.values())
+    return Outcome(plan, struck, scene.in_flight, recovery, tuple(wrong), time.monotonic() - started, memory)
 
 
 class Run:
