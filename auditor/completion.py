@@ -135,8 +135,8 @@ def _end(upload: Upload) -> Step:
     if totals.unprocessed:
         message = (
             f"{totals.unprocessed} of {totals.counted} records could not be processed, for a reason that is not in the"
-            " file; the others have their outcome. The log of the record processor says why; redrive the upload when"
-            " the cause is gone"
+            f" file; the others have their outcome. See why with rowstream dead-letters list --upload {upload.id}, and"
+            f" when the cause is gone: rowstream retry {upload.id}"
         )
         return Step(status="failed", event="upload_failed", failure_code=UNPROCESSED, failure_message=message)
     if totals.held:

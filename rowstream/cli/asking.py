@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 Upload = Mapping[str, Any]
 Rejection = Mapping[str, Any]
+DeadLetter = Mapping[str, Any]
 
+_DEAD_LETTERS = "/api/v1/dead_letters"
 _PATIENCE_SECONDS = 4.0
 _LONG_PATIENCE_SECONDS = 120.0
 _OFTEN, _SELDOM = 0.15, 1.0
@@ -54,6 +56,44 @@ def follow(client: "httpx.Client", upload_id: str, seen: Callable[[Upload], None
         if now["status"] in ENDED:
             return now
         time.sleep(_OFTEN if time.monotonic() - begun < _EAGER_SECONDS else _SELDOM)
+
+
+def order(client: "httpx.Client", upload_id: str, verb: str, **said: bool) -> Upload:
+    """Ask something of an upload: pause, resume, cancel or retry; returns it as it is then.
+
+    The same request again changes nothing, so one whose answer was lost is made again.
+
+    Raises:
+        ApiError: 409 if its state does not allow it, 404 if there is none.
+    """
+    found: Upload = patiently(
+        lambda: client.post(f"{_path(upload_id)}/{verb}", json=said or None).json(), seconds=_PATIENCE_SECONDS
+    )
+    return found
+
+
+def until(client: "httpx.Client", upload_id: str, so: Callable[[Upload], bool], seconds: float) -> Upload:
+    """The upload once it is `so`, or as it is after so many `seconds`."""
+    end = time.monotonic() + seconds
+    while not so(now := upload(client, upload_id)) and time.monotonic() < end:
+        time.sleep(_OFTEN)
+    return now
+
+
+def dead_letters(client: "httpx.Client", upload_id: str | None, limit: int) -> Mapping[str, Any]:
+    """The newest dead letters, at most `limit` (200), of one upload or of all, as `{items, next_cursor}`."""
+    params: dict[str, str | int] = {"limit": limit} | ({"upload_id": upload_id} if upload_id else {})
+    page: Mapping[str, Any] = patiently(
+        lambda: client.get(_DEAD_LETTERS, params=params).json(), seconds=_PATIENCE_SECONDS
+    )
+    return page
+
+
+def dead_letter(client: "httpx.Client", letter_id: str) -> DeadLetter:
+    """One dead letter; ApiError 404 if there is none."""
+    path = f"{_DEAD_LETTERS}/{quote(letter_id, safe='')}"
+    found: DeadLetter = patiently(lambda: client.get(path).json(), seconds=_PATIENCE_SECONDS)
+    return found
 
 
 def examples(client: "httpx.Client", upload: Upload) -> dict[str, Rejection]:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from rowstream.cli import demo, doctor, keys, records, system, topics, uploads
+from rowstream.cli import control, dead_letters, demo, doctor, keys, records, system, topics, uploads
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import WrongUsage
 from rowstream.cli.output import answer, note
@@ -48,7 +48,20 @@ class Group:
 
 VERBS: dict[str, tuple[Verb | Group, ...]] = {
     "Begin": (demo.demo,),
-    "Uploads": (uploads.upload, uploads.status, uploads.errors),
+    "Uploads": (
+        uploads.upload,
+        uploads.status,
+        uploads.errors,
+        control.pause,
+        control.resume,
+        control.cancel,
+        control.retry,
+        Group(
+            "dead-letters",
+            "Records that were given up on, and how to try them again.",
+            (dead_letters.list_, dead_letters.show, dead_letters.redrive),
+        ),
+    ),
     "Record types": (records.record_types, records.template, records.sample),
     "The system": (
         system.up,

@@ -63,8 +63,31 @@ def details(upload: "Upload") -> list[tuple[str, str]]:
         ("record type", upload["record_type"]),
         ("came by", f"{upload['source_type']}, {upload['created_by']}"),
         *(times if upload["completed_at"] else times[:1]),
+        *_asked(upload),
         ("correlation", upload["correlation_id"]),
     ]
+
+
+def _asked(upload: "Upload") -> list[tuple[str, str]]:
+    """What people asked of an upload, as far as it is out of the ordinary."""
+    asked = []
+    if upload["attempt"] > 1:
+        asked.append(("attempt", str(upload["attempt"])))
+    if upload["requested"] == "pause" and upload["status"] != "paused":
+        asked.append(("asked to", "pause"))
+    if upload["requested"] == "cancel":
+        asked.append(("loaded rows", fate_of_rows(upload)) if upload["completed_at"] else ("asked to", "end"))
+    return asked
+
+
+def fate_of_rows(upload: "Upload") -> str:
+    """What became of the rows that a cancelled upload had loaded."""
+    rows = upload["succeeded_records"]
+    if upload["undone_at"]:
+        return f"{counted(upload['undone_records'], 'loaded row')} taken out again"
+    if upload["undo"]:
+        return f"its {counted(rows, 'loaded row')} are being taken out again"
+    return f"its {counted(rows, 'loaded row')} stay" if rows else "it had loaded nothing"
 
 
 def listing(uploads: Sequence["Upload"], now: datetime) -> "Table":

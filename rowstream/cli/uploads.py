@@ -65,12 +65,12 @@ def upload(
         with progress.view(source.name, source.size, silent=json) as view:
             found = send(client, source, record_type, view.sent)
             if wait or (wait is None and watched):
-                with _going_on(found["id"], state_dir):
+                with going_on(found["id"], state_dir):
                     found = asking.follow(client, found["id"], view.seen)
         if json:
             answer_json(found)
         else:
-            _show(client, found, state_dir)
+            show(client, found, state_dir)
     if found["status"] in ENDED - SUCCEEDED:
         raise typer.Exit(1)
 
@@ -88,7 +88,7 @@ def status(
 
     Example: rowstream status --limit 50
     """
-    with _known(upload_id), api(find(state_dir)) as client:
+    with known(upload_id), api(find(state_dir)) as client:
         if upload_id is None:
             page = asking.uploads(client, limit)
             _list(page, json=json)
@@ -99,7 +99,7 @@ def status(
             return
         for name, value in summary.details(found):
             answer(f"{name:<12} {value}")
-        _show(client, found, state_dir)
+        show(client, found, state_dir)
 
 
 def errors(
@@ -123,7 +123,7 @@ def errors(
 
     Example: rowstream errors 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f --output rejected.csv
     """
-    with _known(upload_id), api(find(state_dir)) as client:
+    with known(upload_id), api(find(state_dir)) as client:
         blocks = asking.report(client, upload_id, "jsonl" if form == "json" else "csv", code)
         with output_file(output) as target:
             for block in blocks:
@@ -141,22 +141,22 @@ def _list(page: Mapping[str, Any], *, json: bool) -> None:
         answer("no uploads yet; `rowstream upload FILE --record-type TYPE` makes one")
 
 
-def _show(client: "httpx.Client", found: "Upload", state_dir: Path) -> None:
+def show(client: "httpx.Client", found: "Upload", state_dir: Path) -> None:
     """Say what became of an upload, and what can be done next."""
     answer(summary.headline(found))
     if found["processed_records"]:
         answer("")
         answer_rich(summary.outcomes(found, asking.examples(client, found)))
     if found["status"] not in ENDED:
-        answer(f"see how it goes: rowstream status {found['id']}{_here(state_dir)}")
+        answer(f"see how it goes: rowstream status {found['id']}{here(state_dir)}")
     elif found["failed_records"]:
         answer("")
         answer("get what was rejected, to correct it and hand it in again, with")
-        answer(f"  rowstream errors {found['id']}{_here(state_dir)} --output rejected.csv")
+        answer(f"  rowstream errors {found['id']}{here(state_dir)} --output rejected.csv")
 
 
 @contextmanager
-def _known(upload_id: str | None) -> Iterator[None]:
+def known(upload_id: str | None) -> Iterator[None]:
     """Say of an upload that nobody knows what this command offers; the API's own words are for programs.
 
     Raises:
@@ -177,15 +177,15 @@ def _known(upload_id: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _going_on(upload_id: str, state_dir: Path) -> Iterator[None]:
+def going_on(upload_id: str, state_dir: Path) -> Iterator[None]:
     """Say on Ctrl-C that the upload goes on; to leave off waiting is not to cancel."""
     try:
         yield
     except KeyboardInterrupt:
-        note(f"the upload goes on; rowstream status {upload_id}{_here(state_dir)} shows how")
+        note(f"the upload goes on; rowstream status {upload_id}{here(state_dir)} shows how")
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def _here(state_dir: Path) -> str:
+def here(state_dir: Path) -> str:
     """What a further command needs to find the same system."""
     return "" if state_dir == DEFAULT_STATE_DIR else f" --state-dir {shlex.quote(str(state_dir))}"

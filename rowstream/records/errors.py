@@ -7,6 +7,11 @@ VALUE_CAP: Final = 256
 """Characters of a cell that are kept beside an error; the whole cell is in the record's original text."""
 
 _REJECTED: Final = "the record is rejected, no retry"
+_UNPROCESSED: Final = "its records are unprocessed, and the upload fails once its other chunks are done"
+_GIVEN_UP: Final = (
+    "the chunk's records are unprocessed; the upload fails once its other chunks are done, and may be retried"
+)
+_ENDED: Final = "the upload fails; hand the file in again, as a new upload"
 _FILE: Final = "the upload fails before any chunk; the message names what was found and what was expected"
 
 
@@ -65,19 +70,32 @@ ERROR_CODES: Final[tuple[ErrorCode, ...]] = (
         "the key is already loaded, or earlier in this file; judged only for records without any other error",
         "the record is rejected, the first one named",
     ),
-    ErrorCode("DB_001", "the database refused this record alone", "the record is rejected"),
     ErrorCode(
-        "DB_*",
-        "the database",
-        "the chunk is tried 3 times with backoff; a record that alone makes the database refuse is found by bisection; "
-        "while the database is down consumption pauses and no try is used up",
+        "DB_001",
+        "the database refuses this record alone",
+        "the record is found by halving its chunk and rejected; the others are loaded",
     ),
-    ErrorCode("S3_*", "the object store", "the upload is tried 5 times with backoff, then failed"),
     ErrorCode(
-        "UNK_*",
-        "anything else",
-        "the chunk is unprocessed, the upload failed once its other chunks are done; a person may redrive",
+        "DB_002",
+        "the database fails at a chunk, and at no record alone",
+        "the chunk is tried 3 times, with longer and longer waits; then " + _UNPROCESSED,
     ),
+    ErrorCode(
+        "S3_001",
+        "the object store refused or did not answer",
+        "reading is tried 5 times, with longer and longer waits; then the upload fails, and may be retried",
+    ),
+    ErrorCode("S3_002", "the file is not in the object store any more", _ENDED),
+    ErrorCode("S3_003", "the file was replaced after it was confirmed", _ENDED),
+    ErrorCode("S3_004", "the file was never sent, or never confirmed, in time", "the upload fails; begin a new one"),
+    ErrorCode(
+        "UNK_001",
+        "something that nobody foresaw",
+        "the chunk is tried 3 times; then " + _UNPROCESSED + ". An upload that cannot be split fails at once",
+    ),
+    ErrorCode("UNK_002", "the record processor died at this chunk, each time that it was tried", _GIVEN_UP),
+    ErrorCode("UNK_003", "the message of a chunk cannot be read", _GIVEN_UP),
+    ErrorCode("UNK_004", "the record type is not installed in the record processor", _GIVEN_UP),
 )
 """Every code that rowstream itself gives, in the order of the documentation."""
 

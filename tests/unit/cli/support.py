@@ -39,6 +39,11 @@ def upload(**changes: Any) -> dict[str, Any]:
         "accepted_at": "2026-02-03T04:05:07Z",
         "completed_at": "2026-02-03T04:05:09Z",
         "duration_ms": 2_000,
+        "attempt": 1,
+        "requested": "run",
+        "undo": False,
+        "undone_records": 0,
+        "undone_at": None,
     }
     return {**shown, **changes}
 

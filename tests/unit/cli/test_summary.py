@@ -73,6 +73,28 @@ def test_details_name_what_is_known() -> None:
     assert "ended" not in waiting
 
 
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, {}),
+        ({"attempt": 3}, {"attempt": "3"}),
+        ({"requested": "pause", "status": "processing"}, {"asked to": "pause"}),
+        ({"requested": "pause", "status": "paused"}, {}),
+        ({"requested": "cancel", "completed_at": None}, {"asked to": "end"}),
+        ({"requested": "cancel"}, {"loaded rows": "its 17 loaded rows stay"}),
+        ({"requested": "cancel", "succeeded_records": 0}, {"loaded rows": "it had loaded nothing"}),
+        ({"requested": "cancel", "undo": True}, {"loaded rows": "its 17 loaded rows are being taken out again"}),
+        (
+            {"requested": "cancel", "undo": True, "undone_at": "2026-02-03T04:05:09Z", "undone_records": 1},
+            {"loaded rows": "1 loaded row taken out again"},
+        ),
+    ],
+)
+def test_details_say_what_was_asked_of_it(changes: dict[str, Any], shown: dict[str, str]) -> None:
+    known = dict(summary.details(upload(**changes)))
+    assert {name: known[name] for name in ("attempt", "asked to", "loaded rows") if name in known} == shown
+
+
 def test_a_list_has_a_line_for_each_upload() -> None:
     failed = upload(status="failed", failure_code="FMT_002", total_records=None, records_split=0)
     uploads = [upload(), upload(total_records=None, records_split=12, filename="[b]"), failed]

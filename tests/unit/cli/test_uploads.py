@@ -17,7 +17,7 @@ from tests.unit.cli.support import run
 def test_to_leave_off_waiting_is_not_to_cancel(
     state_dir: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(typer.Exit) as left, uploads._going_on("u1", state_dir):
+    with pytest.raises(typer.Exit) as left, uploads.going_on("u1", state_dir):
         raise KeyboardInterrupt
     assert left.value.exit_code == 130
     assert capsys.readouterr().err == f"the upload goes on; {command} how\n"
@@ -37,10 +37,10 @@ def test_what_is_no_id_is_said_without_asking_anybody(verb: str, tmp_path: Path)
 
 def test_an_unknown_upload_is_said_in_the_words_of_the_command() -> None:
     unknown = "019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f"
-    with pytest.raises(Fatal, match=f"no upload {unknown}; `rowstream status`"), uploads._known(unknown):
+    with pytest.raises(Fatal, match=f"no upload {unknown}; `rowstream status`"), uploads.known(unknown):
         raise ApiError(404, {"detail": "GET /api/v1/batch_uploads lists yours"})
 
 
 def test_other_refusals_keep_the_words_of_the_api() -> None:
-    with pytest.raises(ApiError, match="the key is revoked"), uploads._known(None):
+    with pytest.raises(ApiError, match="the key is revoked"), uploads.known(None):
         raise ApiError(401, {"detail": "the key is revoked"})
