@@ -6,6 +6,7 @@ import sys
 
 from record_processor import upkeep
 from record_processor.announce import Announcer
+from record_processor.doubt import Doubt
 from record_processor.process import Processor
 from record_processor.service import GROUP, ProcessorService
 from record_processor.settings import ProcessorSettings
@@ -42,21 +43,30 @@ def _run(settings: ProcessorSettings) -> None:
         schemas = until_ready(engine, health, service.stop)
         if schemas is None:
             return
-        consumer = Consumer(settings.kafka, group=GROUP, topics=[CHUNKS], on_assigned=lambda: health.ok("kafka"))
+        slice_, worker = settings.processor, f"{socket.gethostname()}/{os.getpid()}"
+        doubt = Doubt(engine, worker, messages=slice_.batch_chunks)
+        consumer = Consumer(
+            settings.kafka,
+            group=GROUP,
+            topics=[CHUNKS],
+            on_assigned=lambda: health.ok("kafka"),
+            on_revoked=doubt.leave,
+        )
         aside = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=1, idle_seconds=_IDLE_SECONDS)
         tasks: list[upkeep.Task] = [lambda: undo_some(aside)]
         if registry.announced():
             sweeper = Announcer(aside, Producer(settings.kafka))
-            tasks.append(lambda: sweeper.sweep(after_seconds=settings.processor.announce_sweep_seconds))
+            tasks.append(lambda: sweeper.sweep(after_seconds=slice_.announce_sweep_seconds))
         producer = Producer(settings.kafka, linger_ms=0)
         loop = ProcessorService(
             running=service,
-            processor=Processor(engine, patience=patience, worker=f"{socket.gethostname()}/{os.getpid()}"),
+            processor=Processor(engine, patience=patience, worker=worker, tries=slice_.chunk_tries),
             consumer=consumer,
             producer=producer,
             announcer=Announcer(engine, producer),
+            doubt=doubt,
             schemas=schemas,
-            settings=settings.processor,
+            settings=slice_,
         )
         with upkeep.in_background(service.stop, *tasks):
             loop.run()

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Engine, select, update
+from sqlalchemy import ColumnElement, Engine, Select, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from record_processor.batch import ChunkInHand
-from rowstream.database.tables import batch_uploads, chunk_attempts
+from rowstream.database.tables import batch_uploads, chunk_attempts, processed_chunks
 
 MOST_TRIES = 3
 _COUNTS = chunk_attempts.c
@@ -19,10 +19,12 @@ class Tries:
     Attributes:
         before: Tries so far, without the one that begins now.
         last_error: What the last of them ended with; None if there was none, or if nobody could say.
+        settled: The chunk has its outcome already, so that no try was counted, and none is to be made.
     """
 
-    before: int
-    last_error: str | None
+    before: int = 0
+    last_error: str | None = None
+    settled: bool = False
 
 
 class Attempts:
@@ -33,7 +35,7 @@ class Attempts:
         self._engine, self.most = engine, most
 
     def begin(self, hand: ChunkInHand) -> Tries | None:
-        """Count one more try, unless the chunk has had all of them.
+        """Count one more try, unless the chunk has had all of them, or has its outcome.
 
         Returns:
             The tries before it; None for a chunk of no upload of its organization, of which nothing is noted.
@@ -48,8 +50,10 @@ class Attempts:
         with self._engine.begin() as connection:
             if connection.execute(ours).one_or_none() is None:
                 return None
+            if connection.execute(_outcome_of(hand)).one_or_none():
+                return Tries(settled=True)
             row = connection.execute(select(_COUNTS.tries, _COUNTS.last_error).where(*_of(hand))).one_or_none()
-            before = Tries(row.tries, row.last_error) if row else Tries(0, None)
+            before = Tries(row.tries, row.last_error) if row else Tries()
             if before.before < self.most:
                 key = {
                     "organization_id": chunk.organization_id,
@@ -71,6 +75,15 @@ class Attempts:
         """
         with self._engine.begin() as connection:
             connection.execute(update(chunk_attempts).where(*_of(hand)).values(last_error=error))
+
+
+def _outcome_of(hand: ChunkInHand) -> Select[tuple[int]]:
+    ledger = processed_chunks.c
+    return select(ledger.attempt).where(
+        ledger.batch_upload_id == hand.chunk.upload_id,
+        ledger.chunk_number == hand.chunk.chunk_number,
+        (ledger.outcome == "loaded") | (ledger.attempt >= hand.chunk.attempt),
+    )
 
 
 def _of(hand: ChunkInHand) -> tuple[ColumnElement[bool], ...]:

@@ -133,6 +133,15 @@ class Processor:
         reached(Step.LEDGER_WRITTEN)
         return [result for result, _ in outcomes], accepted_in(work, record_type, set(errors))
 
+    def tell_again(self, hand: ChunkInHand) -> Settled:
+        """The result of a chunk that the ledger has, without a look at its body.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database is away.
+        """
+        with self._engine.begin() as connection, self._patience.waiting(connection):
+            return _settled(connection, [hand], _judge(connection, [hand]), [], [])
+
     def give_up(self, hand: ChunkInHand, failure: Failure) -> Settled:
         """Write into the ledger that none of the chunk's records has an outcome, so that its lane goes on, and why.
 

@@ -52,7 +52,7 @@ def settle(processor: Processor, group: Sequence[ChunkInHand], record_type: Reco
         Stopped: `pause` says so.
     """
     try:
-        return _patiently(processor, lambda: processor.process(group, record_type), pause)
+        return patiently(processor, lambda: processor.process(group, record_type), pause)
     except Stopped:
         raise
     except _ANY as error:  # each has a reaction; none ends us
@@ -77,17 +77,33 @@ def settle_alone(
         Stopped: `pause` says so.
     """
     tries = tries or begin_try(processor, hand, pause=pause)
-    while tries and tries.before < processor.attempts.most:
+    while (settled := without_a_try(processor, hand, tries, pause=pause)) is None:
         try:
-            return _patiently(processor, lambda: processor.process_alone(hand, record_type), pause)
+            return patiently(processor, lambda: processor.process_alone(hand, record_type), pause)
         except Stopped:
             raise
         except _ANY as error:
             _note(processor, hand, error, pause)
-            if tries.before + 1 < processor.attempts.most:
-                pause(reason_of(error), WAITS[Reaction.FAIL](_after(tries.before + 1)))
+            made = tries.before + 1 if tries else 1
+            if made < processor.attempts.most:
+                pause(reason_of(error), WAITS[Reaction.FAIL](_after(made)))
         tries = begin_try(processor, hand, pause=pause)
-    return give_up(processor, hand, exhausted(tries), pause=pause) if tries else Settled(strangers=[hand])
+    return settled
+
+
+def without_a_try(processor: Processor, hand: ChunkInHand, tries: Tries | None, *, pause: Pause) -> Settled | None:
+    """What becomes of a chunk that is not to be tried, whatever its body may be; None if it is to be.
+
+    Raises:
+        Stopped: `pause` says so.
+    """
+    if tries is None:
+        return Settled(strangers=[hand])
+    if tries.settled:
+        return patiently(processor, lambda: processor.tell_again(hand), pause, whatever=True)
+    if tries.before >= processor.attempts.most:
+        return give_up(processor, hand, exhausted(tries), pause=pause)
+    return None
 
 
 def begin_try(processor: Processor, hand: ChunkInHand, *, pause: Pause) -> Tries | None:
@@ -96,7 +112,7 @@ def begin_try(processor: Processor, hand: ChunkInHand, *, pause: Pause) -> Tries
     Raises:
         Stopped: `pause` says so.
     """
-    return _patiently(processor, lambda: processor.attempts.begin(hand), pause, whatever=True)
+    return patiently(processor, lambda: processor.attempts.begin(hand), pause, whatever=True)
 
 
 def give_up(processor: Processor, hand: ChunkInHand, failure: Failure, *, pause: Pause) -> Settled:
@@ -106,7 +122,7 @@ def give_up(processor: Processor, hand: ChunkInHand, failure: Failure, *, pause:
         Stopped: `pause` says so.
     """
     chunk = hand.chunk
-    settled = _patiently(processor, lambda: processor.give_up(hand, failure), pause, whatever=True)
+    settled = patiently(processor, lambda: processor.give_up(hand, failure), pause, whatever=True)
     if settled.results:
         CHUNK_FAILURES.labels(failure.code).inc()
         log.error(
@@ -119,8 +135,14 @@ def give_up(processor: Processor, hand: ChunkInHand, failure: Failure, *, pause:
     return settled
 
 
-def _patiently(processor: Processor, call: Callable[[], _T], pause: Pause, *, whatever: bool = False) -> _T:
-    """Call again while the database is away or somebody is in the way; or with `whatever` the database says."""
+def patiently(processor: Processor, call: Callable[[], _T], pause: Pause, *, whatever: bool = False) -> _T:
+    """Call again while the database is away or somebody is in the way; or with `whatever` the database says.
+
+    While it is away only a probe is sent, until that is answered.
+
+    Raises:
+        Stopped: `pause` says so. Whatever else `call` raises passes.
+    """
 
     def passes(error: BaseException) -> bool:
         return reaction_to(error) in _PASSING or (whatever and isinstance(error, _DATABASE))
@@ -145,7 +167,7 @@ def _patiently(processor: Processor, call: Callable[[], _T], pause: Pause, *, wh
 def _note(processor: Processor, hand: ChunkInHand, error: BaseException, pause: Pause) -> None:
     chunk = hand.chunk
     log.warning("chunk failed", upload_id=str(chunk.upload_id), chunk_number=chunk.chunk_number, **_told(error))
-    _patiently(processor, lambda: processor.attempts.note(hand, noted(error)), pause, whatever=True)
+    patiently(processor, lambda: processor.attempts.note(hand, noted(error)), pause, whatever=True)
 
 
 def _told(error: BaseException) -> dict[str, str]:

@@ -4,11 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from record_processor import failure
 from record_processor.announce import Announcer
+from record_processor.attempts import Tries
 from record_processor.batch import ChunkInHand, read, unreadable
+from record_processor.doubt import Doubt
 from record_processor.process import Processor, Settled
-from record_processor.recover import Stopped, give_up, settle
+from record_processor.reactions import reason_of
+from record_processor.recover import Stopped, begin_try, give_up, patiently, settle, settle_alone, without_a_try
 from record_processor.settings import ProcessorSlice
 from rowstream.database.connection import retryable_errors
 from rowstream.errors import Poison, Retryable
@@ -46,10 +51,12 @@ class ProcessorService:
         consumer: Consumer,
         producer: Producer,
         announcer: Announcer,
+        doubt: Doubt,
         schemas: codec.SchemaStore,
         settings: ProcessorSlice,
     ) -> None:
         self._running, self._processor, self._announcer = running, processor, announcer
+        self._doubt = doubt
         self._consumer, self._producer, self._schemas = consumer, producer, schemas
         self._settings = settings
         self._schema_patience = SchemaPatience(settings.schema_patience_seconds)
@@ -65,28 +72,55 @@ class ProcessorService:
                 self._consumer.measure_lag()
         except Stopped:
             log.info("stopping with work in hand; another processor goes on")
+        except BaseException:
+            self._doubt.end_badly()
+            raise
         finally:
             self._producer.flush(_FLUSH_SECONDS)
             self._consumer.close()
+            self._doubt.leave()
 
     def _work(self, messages: list[Received]) -> None:
-        hands = [hand for message in messages if (hand := self._read(message))]
+        patiently(self._processor, lambda: self._doubt.enter(messages), self._pause, whatever=True)
+        doubted, certain = self._doubt.divide(messages)
+        for message in doubted:
+            self._work_doubted(message)
+        if doubted:
+            self._consumer.settle(doubted)
+            self._consumer.commit(wait=True)  # what comes next may end this worker: the next one begins there
+        hands = [hand for message in certain if (hand := self._read(message))]
         for group in groups(hands):
-            settled = self._settle(group)
-            causes = {hand.chunk.upload_id: hand.envelope for hand in group}
-            self._deliver(
-                [
-                    *(partial(self._send_result, result, causes[result.upload_id]) for result in settled.results),
-                    *(partial(self._send_stranger, hand.message) for hand in settled.strangers),
-                ]
-            )
-            reached(Step.RESULTS_PRODUCED)
-            self._announcer.announce(settled.accepted, causes, pause=self._pause)
-            self._announcer.announce_again(settled.unannounced, pause=self._pause)
+            self._tell(self._settle(group), group)
         self._running.health.ok("work")
         self._consumer.settle(messages)
         self._consumer.commit()
         reached(Step.OFFSETS_COMMITTED)
+
+    def _work_doubted(self, message: Received) -> None:
+        """Work one message that may have ended a worker: its try is counted before its body is even looked at."""
+        try:
+            account = unreadable(message, Envelope.read(message.headers), "it was not looked at")
+        except Poison as error:
+            self._deliver([partial(self._send_unreadable, message, error)])
+            return
+        tries = begin_try(self._processor, account, pause=self._pause)
+        settled = without_a_try(self._processor, account, tries, pause=self._pause)
+        if settled is None:
+            hand = self._read(message)
+            settled = self._settle([hand], tries) if hand else Settled()
+        self._tell(settled, [account])
+
+    def _tell(self, settled: Settled, group: list[ChunkInHand]) -> None:
+        causes = {hand.chunk.upload_id: hand.envelope for hand in group}
+        self._deliver(
+            [
+                *(partial(self._send_result, result, causes[result.upload_id]) for result in settled.results),
+                *(partial(self._send_stranger, hand.message) for hand in settled.strangers),
+            ]
+        )
+        reached(Step.RESULTS_PRODUCED)
+        self._announcer.announce(settled.accepted, causes, pause=self._pause)
+        self._announcer.announce_again(settled.unannounced, pause=self._pause)
 
     def _read(self, message: Received) -> ChunkInHand | None:
         """The chunk in a message; None when it names none and was put aside."""
@@ -107,8 +141,14 @@ class ProcessorService:
                 self._pause(str(error))
             except Retryable as error:
                 self._pause(str(error))
+            except Poison:
+                raise
+            except SQLAlchemyError as error:
+                self._pause(reason_of(error))
+            except Exception as error:  # noqa: BLE001 - whatever a body does to its readers, it ends none of us
+                return unreadable(message, Envelope.read(message.headers), reason_of(error))
 
-    def _settle(self, group: list[ChunkInHand]) -> Settled:
+    def _settle(self, group: list[ChunkInHand], tries: Tries | None = None) -> Settled:
         first = group[0]
         if first.unreadable:
             return give_up(self._processor, first, failure.unreadable(first.unreadable), pause=self._pause)
@@ -116,6 +156,8 @@ class ProcessorService:
             record_type = registry.find(first.chunk.record_type)
         except registry.UnknownRecordType as error:
             return give_up(self._processor, first, failure.unknown_type(error), pause=self._pause)
+        if tries:
+            return settle_alone(self._processor, first, record_type, pause=self._pause, tries=tries)
         return settle(self._processor, group, record_type, pause=self._pause)
 
     def _deliver(self, sends: list[Send]) -> None:

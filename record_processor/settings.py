@@ -9,6 +9,9 @@ class ProcessorSlice(BaseModel):
     """How chunks are taken and loaded."""
 
     batch_chunks: int = Field(32, ge=1, le=256, description="Most chunks taken into one transaction")
+    chunk_tries: int = Field(
+        3, ge=1, le=20, description="Tries of a chunk that fails alone, or ends its worker, before it stays unprocessed"
+    )
     lock_patience_seconds: float = Field(
         10.0, gt=0, description="Seconds to wait for a lane before a session of ours that holds it is ended"
     )

@@ -17,6 +17,7 @@ import confluent_kafka
 import httpx
 
 from record_processor.announce import Announcer
+from record_processor.doubt import Doubt
 from record_processor.process import Processor
 from record_processor.service import GROUP as PROCESSORS
 from record_processor.service import ProcessorService
@@ -81,16 +82,23 @@ def processing(database: str, broker: str, *, ready: bool = True, **facts: Any) 
     running = Running(Health("kafka", "database"))
     schemas = until_ready(engine, running.health, running.stop)
     assert schemas
+    doubt = Doubt(engine, "thread", messages=settings.batch_chunks)
     consumer = Consumer(
-        quick_kafka(broker), group=PROCESSORS, topics=[CHUNKS], on_assigned=lambda: running.health.ok("kafka")
+        quick_kafka(broker),
+        group=PROCESSORS,
+        topics=[CHUNKS],
+        on_assigned=lambda: running.health.ok("kafka"),
+        on_revoked=doubt.leave,
     )
+    patience = Patience(patient, settings.lock_patience_seconds)
     producer = Producer(quick_kafka(broker), linger_ms=0)
     service = ProcessorService(
         running=running,
-        processor=Processor(engine, patience=Patience(patient, settings.lock_patience_seconds), worker="thread"),
+        processor=Processor(engine, patience=patience, worker="thread", tries=settings.chunk_tries),
         consumer=consumer,
         producer=producer,
         announcer=Announcer(engine, producer),
+        doubt=doubt,
         schemas=schemas,
         settings=settings,
     )

@@ -21,12 +21,14 @@ _PURPOSES: Final = {
     "held_records": "Records that wait for somebody's decision. Nothing writes here in this version.",
     "upload_splits": "One row an upload that is split: who holds it, by which plan, how far it is, how it ended.",
     "upload_lanes": "One row a lane of an upload: which chunk comes next.",
-    "upload_control": "What a person last asked of an upload. Nothing writes here in this version.",
+    "upload_control": "What a person last asked of an upload: run, pause, cancel, and whether its rows go out again.",
     "processed_chunks": "The ledger: one row a chunk, written in the transaction that writes its rows and rejections.",
-    "chunk_attempts": "How often a chunk was tried alone. Nothing writes here in this version.",
-    "dead_letters": "Chunks that were given up on. Nothing writes here in this version.",
+    "chunk_attempts": "How often a chunk was tried alone, counted before each try; gone when it has its outcome.",
+    "dead_letters": "Chunks that were given up on: why, and how often they were tried. One row an attempt.",
     "outbox": "Messages that are to be published; written in the transaction that does what they say.",
+    "partitions_in_work": "The partitions that record processors work on; a row left behind says that one ended badly.",
     "message_schemas": "The Avro schemas that services write messages with.",
+    "sending_hold": "While somebody holds it, splitters send nothing new.",
     "record_type_tables": "The table of each record type, as it was last migrated.",
 }
 

@@ -280,6 +280,15 @@ chunk_attempts = Table(
     _moment("tried_at", now=True),
 )
 
+partitions_in_work = Table(
+    "partitions_in_work",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("worker", Text, nullable=False),
+    _moment("since", now=True),
+)
+
 dead_letters = Table(
     "dead_letters",
     metadata,

@@ -21,8 +21,8 @@ _RESERVED_COLUMNS: Final = frozenset(
 _RESERVED_TABLES: Final = frozenset(
     {
         "alembic_version", "api_keys", "batch_upload_audit_logs", "batch_upload_errors", "batch_uploads",
-        "chunk_attempts", "dead_letters", "message_schemas", "organizations", "outbox", "processed_chunks",
-        "record_type_tables", "upload_control", "upload_lanes", "upload_splits",
+        "chunk_attempts", "dead_letters", "message_schemas", "organizations", "outbox", "partitions_in_work",
+        "processed_chunks", "record_type_tables", "upload_control", "upload_lanes", "upload_splits",
     }
 )  # fmt: skip
 

@@ -154,7 +154,10 @@ def test_a_real_deadlock_ends_with_both_sides_done(uploads: Uploads, processor: 
     working = threading.Thread(
         target=settle, args=(processor, hands([chunk]), MEMBERS), kwargs={"pause": waits}, daemon=True
     )
+    (database,) = uploads.execute("SELECT current_database()")
+    uploads.execute(f"ALTER DATABASE {database[0]} SET deadlock_timeout = '1500ms'")  # the processor's: it gives way
     with uploads.owner.begin() as connection:
+        connection.execute(text("SET LOCAL deadlock_timeout = '60s'"))
         connection.execute(insert, {"member": "M9", "case": "C9"})
         working.start()
         servers.until(lambda: bool(uploads.execute("SELECT 1 FROM pg_locks WHERE NOT granted")), what="a wait")

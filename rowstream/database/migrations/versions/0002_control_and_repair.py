@@ -29,7 +29,14 @@ CREATE UNIQUE INDEX one_dead_letter_an_attempt ON dead_letters (batch_upload_id,
 CREATE INDEX dead_letters_newest ON dead_letters (organization_id, created_at DESC, id DESC);
 UPDATE processed_chunks SET announced_at = clock_timestamp() WHERE announced_at IS NULL;
 COMMENT ON COLUMN processed_chunks.announced_at IS 'when its accepted records were announced, or that they need not be; null while they are due';
-CREATE INDEX processed_chunks_unannounced ON processed_chunks (batch_upload_id) WHERE announced_at IS NULL
+CREATE INDEX processed_chunks_unannounced ON processed_chunks (batch_upload_id) WHERE announced_at IS NULL;
+CREATE TABLE partitions_in_work (
+	topic TEXT NOT NULL,
+	partition INTEGER NOT NULL,
+	worker TEXT NOT NULL,
+	since TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	CONSTRAINT pk_partitions_in_work PRIMARY KEY (topic, partition)
+)
 """
 
 
@@ -37,6 +44,7 @@ def upgrade() -> None:
     for statement in STATEMENTS.split(";\n"):
         op.execute(statement)
     op.execute(f"GRANT UPDATE ON upload_control TO {PROCESSOR}")
+    op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON partitions_in_work TO {PROCESSOR}")
     for statement in (
         *protect("upload_control", {SPLITTER: "SELECT"}),
         *protect("batch_upload_audit_logs", {PROCESSOR: "SELECT"}),
