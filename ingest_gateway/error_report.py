@@ -4,9 +4,7 @@ The CSV has the file's own headers in file order, then row_number, error_code an
 corrected and handed in again. A record that could not be parsed has no cells: its line stands, as it came, at the end
 of error_message.
 
-A cell that a spreadsheet would run as a formula gets a leading apostrophe. Plain numbers keep their sign, and a cell
-that already begins with apostrophes before such a character gets one more, so what was done can be told and undone: of
-a cell that matches `'+[=+\-@...]`, take one apostrophe away. Source: OWASP, "CSV Injection".
+A cell that a spreadsheet would run as a formula gets a leading apostrophe; the splitter takes it away again.
 """
 
 import csv
@@ -18,15 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from rowstream.records.formulas import defused
+
 OWN_COLUMNS = ("row_number", "error_code", "error_message")
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]+)*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?%?")
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-def defused(cell: str) -> str:
-    """The cell, with an apostrophe before it where a spreadsheet would run it."""
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
 def report_headers(headers: Sequence[str]) -> tuple[str, ...]:

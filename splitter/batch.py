@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from rowstream.records.errors import capped
+from rowstream.records.formulas import restored
 from splitter.limits import Limits
 
 ROW_NUMBER = "row_number"
@@ -44,6 +45,14 @@ class Batch:
 
     records: pa.Table
     rejections: list[ParseRejection]
+
+
+def as_before_report(batch: Batch) -> Batch:
+    """The batch of an error report, its cells as they were before the report put apostrophes before formulas."""
+    row_numbers, *cells = batch.records.columns
+    restored_cells = [pa.chunked_array([restored(chunk) for chunk in column.chunks], pa.utf8()) for column in cells]
+    records = pa.Table.from_arrays([row_numbers, *restored_cells], schema=batch.records.schema)
+    return Batch(records, batch.rejections)
 
 
 def cell_names(width: int) -> list[str]:

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
+
 from rowstream.errors import Poison
 from rowstream.records import RecordType
+from rowstream.records.formulas import restored
 from splitter.file_kinds import SNIFF_BYTES, what_is_no_text
 from splitter.grammar import BadRecord, LineEnds, after_line_end, blank_lines, cells_of, find_record
 from splitter.limits import Limits
@@ -57,16 +60,20 @@ class Header:
         width: Cells that a record must have. More than `kept` if the file is an error report sent in again: its three
             further columns are counted and then left out.
         row: The header's row number.
+        defused: Whether cells have an apostrophe where a spreadsheet would run them, as those of an error report have.
     """
 
     columns: tuple[Column, ...]
     kept: tuple[int, ...]
     width: int
     row: int
+    defused: bool = False
 
 
-def read_header(source: Lookahead, record_type: RecordType, limits: Limits) -> Header:
+def read_header(source: Lookahead, record_type: RecordType, limits: Limits, *, restore: bool = True) -> Header:
     """Reads a file's byte order mark, blank lines and header; the source then stands at the line that follows.
+
+    Without `restore`, an error report's cells and headers are taken with the apostrophes that it put before them.
 
     Raises:
         FileRejected: The file is empty, is not text, or its header is not one of this record type.
@@ -78,7 +85,7 @@ def read_header(source: Lookahead, record_type: RecordType, limits: Limits) -> H
     if start.startswith(codecs.BOM_UTF8):
         source.advance_to(source.at + len(codecs.BOM_UTF8))
     row = _skip_blank_lines(source) + 1
-    return _header(_read_cells(source, limits), row, record_type, limits)
+    return _header(_read_cells(source, limits), row, record_type, limits, restore=restore)
 
 
 def _skip_blank_lines(source: Lookahead) -> int:
@@ -121,17 +128,21 @@ def _read_cells(source: Lookahead, limits: Limits) -> list[str]:
     return cells
 
 
-def _header(cells: Sequence[str], row: int, record_type: RecordType, limits: Limits) -> Header:
+def _header(cells: Sequence[str], row: int, record_type: RecordType, limits: Limits, *, restore: bool) -> Header:
     if len(cells) > limits.max_columns:
         message = f"the header has {len(cells)} columns, more than the {limits.max_columns} that are allowed"
         raise FileRejected("FMT_005", f"{message}: leave out what {record_type.name} does not need")
     columns = [Column(cell, record_type.column_of(cell)) for cell in cells]
+    left_out = _report_positions(columns)
+    defused = restore and bool(left_out)
+    if defused:
+        originals = restored(pa.array(cells, pa.utf8())).to_pylist()
+        columns = [Column(cell, record_type.column_of(cell)) for cell in originals]
     _refuse_unknown(columns, record_type)
     _refuse_repeated(columns)
     _refuse_missing(columns, record_type)
-    left_out = _report_positions(columns)
     kept = tuple(position for position in range(len(columns)) if position not in left_out)
-    return Header(tuple(columns[position] for position in kept), kept, len(columns), row)
+    return Header(tuple(columns[position] for position in kept), kept, len(columns), row, defused)
 
 
 def _refuse_unknown(columns: Sequence[Column], record_type: RecordType) -> None:

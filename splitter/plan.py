@@ -11,9 +11,8 @@ from rowstream.errors import Fatal
 from rowstream.records import RecordType
 from splitter.header import Column
 from splitter.limits import Limits
+from splitter.reader import PARSER_RULES
 from splitter.settings import SplitterSettings, SplitterSlice
-
-PARSER_RULES = 1
 
 # What a chunk's message holds beside its cells, at most: places of cells (half of the chunk's cap, see
 # `records_per_chunk`), the columns' headers and their description in Arrow, all else.
@@ -47,9 +46,9 @@ class Plan:
         Raises:
             Fatal: it was made by rules that this version does not have.
         """
-        if stored.get("parser_rules") != PARSER_RULES:
+        if stored.get("parser_rules") not in range(1, PARSER_RULES + 1):
             raise Fatal(
-                f"the plan was made by parser rules {stored.get('parser_rules')}, this splitter has {PARSER_RULES}"
+                f"the plan was made by parser rules {stored.get('parser_rules')}, this splitter has 1 to {PARSER_RULES}"
             )
         return cls(**stored)
 

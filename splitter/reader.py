@@ -6,7 +6,7 @@ import numpy as np
 
 from rowstream.records import RecordType
 from rowstream.runtime.metrics import BLOCKS_READ
-from splitter.batch import Batch, ParseRejection
+from splitter.batch import Batch, ParseRejection, as_before_report
 from splitter.blocks import prove
 from splitter.fast_reader import read_block
 from splitter.header import Column, FileRejected, Header, read_header
@@ -14,9 +14,22 @@ from splitter.limits import Limits
 from splitter.lookahead import Lookahead, Readable
 from splitter.mixed_reader import read_mixed
 
-__all__ = ["BLOCK_BYTES", "Batch", "Column", "FileRejected", "ParseRejection", "Reading", "open_reading"]
+__all__ = [
+    "BLOCK_BYTES",
+    "PARSER_RULES",
+    "Batch",
+    "Column",
+    "FileRejected",
+    "ParseRejection",
+    "Reading",
+    "open_reading",
+]
 
 BLOCK_BYTES = 4 << 20
+PARSER_RULES = 2
+"""The newest rules of reading. By the first, an error report handed in again kept its apostrophes before formulas."""
+
+_RESTORES_REPORTS = 2
 
 
 class Reading:
@@ -60,11 +73,20 @@ class Reading:
             else:
                 batch, row = read_mixed(source, row, size, header, limits)
             BLOCKS_READ.labels("mixed" if block is None else "fast").inc()
+            if header.defused:
+                batch = as_before_report(batch)
             if batch.records.num_rows or batch.rejections:
                 yield batch
 
 
-def open_reading(stream: Readable, record_type: RecordType, limits: Limits, block_bytes: int = BLOCK_BYTES) -> Reading:
+def open_reading(
+    stream: Readable,
+    record_type: RecordType,
+    limits: Limits,
+    block_bytes: int = BLOCK_BYTES,
+    *,
+    rules: int = PARSER_RULES,
+) -> Reading:
     """Reads the header of a file.
 
     Args:
@@ -72,10 +94,11 @@ def open_reading(stream: Readable, record_type: RecordType, limits: Limits, bloc
         record_type: What the header must name the columns of.
         limits: Bounds of a record and a header.
         block_bytes: Bytes that are read at once where the file is clean. Memory follows it; the outcome does not.
+        rules: Those that the file's plan was made by; see `PARSER_RULES`.
 
     Raises:
         FileRejected: The file fails as a whole.
     """
     source = Lookahead(stream, block_bytes)
-    header = read_header(source, record_type, limits)
+    header = read_header(source, record_type, limits, restore=rules >= _RESTORES_REPORTS)
     return Reading(source, header, limits, block_bytes)

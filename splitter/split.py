@@ -25,7 +25,7 @@ from splitter.lanes import lanes_of
 from splitter.lease import Lease
 from splitter.limits import Limits
 from splitter.plan import Plan, limits_of, make_plan
-from splitter.reader import Reading, open_reading
+from splitter.reader import PARSER_RULES, Reading, open_reading
 from splitter.sender import Sender
 from splitter.settings import SplitterSlice
 from splitter.waiting import Job
@@ -64,7 +64,9 @@ def split(lease: Lease, tools: Tools, share: Share) -> None:
     limits = Limits(**plan.limits) if plan else limits_of(tools.settings)
     stream = tools.store.open(job.bucket, job.key, etag=job.etag, size=job.size_bytes)
     try:
-        reading = open_reading(stream, record_type, limits, share.block_bytes(tools.settings.block_bytes))
+        rules = plan.parser_rules if plan else PARSER_RULES
+        block_bytes = share.block_bytes(tools.settings.block_bytes)
+        reading = open_reading(stream, record_type, limits, block_bytes, rules=rules)
         plan = plan or _pin(lease, reading, record_type, limits, tools)
         columns = _columns(plan, reading)
         _send_all(lease, _cut(reading, columns, record_type, plan, lease), plan, tools, share)

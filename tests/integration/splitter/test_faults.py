@@ -206,10 +206,10 @@ def test_a_slot_that_fails_ends_the_service_with_its_error(
 def test_whatever_goes_wrong_in_splitting_fails_that_upload_alone(
     uploads: Uploads, database_url: str, module_broker: str, store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_once(stream: Any, record_type: Any, limits: Any, block_bytes: int) -> Any:
+    def fail_once(stream: Any, record_type: Any, limits: Any, block_bytes: int, **facts: Any) -> Any:
         if stream._key == uploads.upload(bad).s3_key:
             raise ValueError("a cell of Anna's")
-        return open_reading(stream, record_type, limits, block_bytes)
+        return open_reading(stream, record_type, limits, block_bytes, **facts)
 
     bad, good = uploads.accept_file(store, FILE), uploads.accept_file(store, FILE)
     monkeypatch.setattr("splitter.split.open_reading", fail_once)

@@ -51,6 +51,7 @@ def test_a_plan_is_read_as_it_was_stored() -> None:
     assert plan.columns == [{"header": "Member ID", "name": "member_id"}, {"header": "Note", "name": None}]
     stored = json.loads(json.dumps(plan.stored()))
     assert Plan.read(stored) == plan
+    assert Plan.read(stored | {"parser_rules": 1}).parser_rules == 1
     assert Limits(**Plan.read(stored).limits).max_columns == 7
 
 

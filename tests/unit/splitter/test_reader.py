@@ -132,6 +132,30 @@ def test_an_error_report_sent_in_again_is_read_without_its_columns() -> None:
     assert read(clean)[0] == read_carefully_only(clean)[0] == [(2, ["1", "2", "x"]), (4, ["5", "6", "y"])]
 
 
+REPORT = b"id,number,'=note,row_number,error_code,error_message\n"
+
+
+@pytest.mark.parametrize("doubtful", [b"", b'q"uote,0,x,2,VAL_001,m\n'])
+def test_an_error_report_sent_in_again_has_its_cells_as_they_were_first(doubtful: bytes) -> None:
+    lines = b"'=1+1,-5,''@x,2,VAL_002,m\n'plain,2,\"'\n=1\",3,VAL_002,m\n"
+    reading = open_reading(io.BytesIO(REPORT + doubtful + lines), THING, ROOMY)
+    rows, _ = outcome(list(reading))
+    assert [column.header for column in reading.columns] == ["id", "number", "=note"]
+    assert [cells for _, cells in rows[-2:]] == [["=1+1", "-5", "'@x"], ["'plain", "2", "\n=1"]]
+
+
+def test_apostrophes_in_any_other_file_are_its_own() -> None:
+    rows, _ = read(b"id,number,'=note,row_number,error_code\n'=1,2,'@x,2,VAL_002\n")
+    assert rows == [(2, ["'=1", "2", "'@x", "2", "VAL_002"])]
+
+
+def test_a_plan_by_the_first_rules_goes_on_by_them() -> None:
+    reading = open_reading(io.BytesIO(REPORT + b"'=1,2,'@x,2,VAL_002,m\n"), THING, ROOMY, rules=1)
+    rows, _ = outcome(list(reading))
+    assert [column.header for column in reading.columns] == ["id", "number", "'=note"]
+    assert rows == [(2, ["'=1", "2", "'@x"])]
+
+
 @pytest.mark.parametrize(
     ("cell", "first", "code"),
     [(b"x" * 10_000_000, 3, "VAL_009"), (b'"' + (b"x" * 999 + b"\n") * 10_000 + b'"', 10_003, "VAL_008")],
