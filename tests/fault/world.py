@@ -165,13 +165,20 @@ class World:
                 return waiting
             time.sleep(0.05)
 
-    def replace(self, service: Service, extra: Mapping[str, str]) -> None:
-        """Have a process leave and another come, with these variables of the environment besides."""
-        self.supervisor.end(service)
-        service.extra = dict(extra)
-        self.supervisor.start(service)
+    def replace(self, *replaced: Service, extra: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Have processes leave and others come, with these variables of the environment besides."""
+        for service in replaced:
+            service.wanted = False
+            service.send(signal.SIGTERM)
+        for service in replaced:
+            self.supervisor.end(service)
+            service.extra = dict(extra)
+            self.supervisor.start(service)
+        names = ", ".join(service.name for service in replaced)
         servers.until(
-            lambda: service.readiness()[0] == 200, seconds=_READY_SECONDS, what=f"readiness of {service.name}"
+            lambda: all(service.readiness()[0] == 200 for service in replaced),
+            seconds=_READY_SECONDS,
+            what=f"readiness of {names}",
         )
 
     def start_anew(self, extra: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> None:
@@ -200,7 +207,7 @@ class World:
             service = self.services[name]
             service.send(signal.SIGCONT)
             if service.extra or not service.wanted:
-                self.replace(service, {})
+                self.replace(service)
 
     def forget_uploads(self) -> None:
         """Empty the tables of what has ended, so that a long run stays quick; only while nothing is under way."""

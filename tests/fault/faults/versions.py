@@ -16,11 +16,10 @@ _JUMPED_SECONDS = 4.0
 def rolling_upgrade(scene: Scene) -> Iterator[str]:
     """All processes are replaced one after another; each is asked to leave, and the next waits until it is ready."""
     processes = [service for service in scene.world.services.values() if service.wanted]
-    for service in processes[::2]:
-        scene.world.replace(service, {"FAULT_PATCH": str(OLDER)})
+    scene.world.replace(*processes[::2], extra={"FAULT_PATCH": str(OLDER)})
     scene.begin_and_wait()
     for service in processes:
-        scene.world.replace(service, {})
+        scene.world.replace(service)
     yield f"{len(processes)} processes from former schemas to today's, one after another"
 
 
@@ -28,12 +27,10 @@ def rolling_upgrade(scene: Scene) -> Iterator[str]:
 def older_schema(scene: Scene) -> Iterator[str]:
     """Half of the processes speak former versions of every message's schema, as those of the last release do."""
     older = [service for service in scene.world.services.values() if service.wanted][1::2]
-    for service in older:
-        scene.world.replace(service, {"FAULT_PATCH": str(OLDER)})
+    scene.world.replace(*older, extra={"FAULT_PATCH": str(OLDER)})
     scene.begin_and_wait()
     scene.until(scene.all_ended, "the end of all uploads", seconds=90)
-    for service in older:
-        scene.world.replace(service, {})
+    scene.world.replace(*older)
     yield ", ".join(service.name for service in older)
 
 
@@ -50,15 +47,13 @@ def clock_jump(scene: Scene) -> Iterator[str]:
         "FAKETIME_CACHE_DURATION": "1",
     }
     processes = scene.world.of(module)
-    for service in processes:
-        scene.world.replace(service, false_clock)
+    scene.world.replace(*processes, extra=false_clock)
     scene.begin_and_wait()
     clock.write_text(f"{jump}\n")
     time.sleep(_JUMPED_SECONDS)
     clock.write_text("+0\n")
     scene.until(scene.all_ended, "the end of all uploads", seconds=90)
-    for service in processes:
-        scene.world.replace(service, {})
+    scene.world.replace(*processes)
     yield f"{module} by {jump}, at {scene.plan.share:.0%} of the records"
 
 
