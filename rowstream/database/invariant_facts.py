@@ -23,8 +23,9 @@ _UPLOADS = text("""
            EXISTS (
                SELECT FROM batch_upload_audit_logs a
                WHERE a.batch_upload_id = u.id AND a.event_type = 'upload_closed' AND a.attempt = u.attempt
-           ) AS closed
+           ) AS closed, coalesce(c.undone_records, 0) AS undone
     FROM batch_uploads u LEFT JOIN upload_splits s ON s.batch_upload_id = u.id
+         LEFT JOIN upload_control c ON c.batch_upload_id = u.id
 """)
 # Every row number that has its place somewhere; {loaded} is one SELECT for each record type's table.
 _PLACED = """
@@ -52,7 +53,11 @@ _LEDGER = text("""
            count(*) FILTER (WHERE c.records <> c.succeeded_records + c.failed_records + c.held_records
                                                + c.unprocessed_records) AS crooked,
            count(*) FILTER (WHERE c.chunk_number <> c.lane_seq::bigint * l.lanes + c.lane OR c.lane >= l.lanes
-                                  OR l.lanes IS NULL) AS misplaced
+                                  OR l.lanes IS NULL) AS misplaced,
+           count(*) FILTER (WHERE c.outcome = 'unprocessed' AND NOT EXISTS (
+               SELECT FROM dead_letters d WHERE d.batch_upload_id = c.batch_upload_id
+                   AND d.chunk_number = c.chunk_number AND d.attempt = c.attempt AND d.records = c.records
+           )) AS unexplained
     FROM processed_chunks c LEFT JOIN (
         SELECT batch_upload_id, count(*) AS lanes FROM upload_lanes GROUP BY 1
     ) AS l ON l.batch_upload_id = c.batch_upload_id
@@ -127,12 +132,14 @@ class Facts:
         noted: Whether a splitter has noted it.
         cut_short: Whether the splitter failed it.
         closed: Whether it was brought to rest after it was cut short.
+        undone: Rows of it that were taken out again.
         placed: What the record tables, rejections and held records hold; `chunks` and `unprocessed` are 0.
         repeated_rows: Some row numbers that have more than one place.
         rows: First and last row number that has a place.
         ledger_rows: First and last row number that the ledger speaks of.
         crooked: Ledger rows whose counts do not add up to their records.
         misplaced: Ledger rows whose chunk number does not follow from lane and sequence.
+        unexplained: Ledger rows of unprocessed chunks without a dead letter of the same attempt.
     """
 
     upload_id: UUID
@@ -145,6 +152,7 @@ class Facts:
     noted: bool
     cut_short: bool
     closed: bool
+    undone: int = 0
     placed: Counts = field(default_factory=Counts)
     repeated_rows: tuple[int, ...] = ()
     rows: tuple[int, int] | None = None
@@ -152,6 +160,7 @@ class Facts:
     ledger_rows: tuple[int, int] | None = None
     crooked: int = 0
     misplaced: int = 0
+    unexplained: int = 0
     broken_lanes: tuple[Lane, ...] = ()
     audit: Counts = field(default_factory=Counts)
 
@@ -214,6 +223,7 @@ class _Stored:
             noted=upload.noted,
             cut_short=upload.cut_short,
             closed=upload.closed,
+            undone=upload.undone,
             placed=_counts(placed, self._rejected_codes[upload.id]),
             repeated_rows=repeated,
             rows=_range(placed),
@@ -221,6 +231,7 @@ class _Stored:
             ledger_rows=_range(ledger),
             crooked=ledger.crooked if ledger else 0,
             misplaced=ledger.misplaced if ledger else 0,
+            unexplained=ledger.unexplained if ledger else 0,
             broken_lanes=tuple(self._lanes[upload.id]),
             audit=_counts(audit, self._audit_codes[upload.id]),
         )

@@ -21,6 +21,7 @@ from rowstream.database.tables import (
     batch_upload_audit_logs,
     batch_upload_errors,
     batch_uploads,
+    dead_letters,
     outbox,
     processed_chunks,
     upload_control,
@@ -168,6 +169,8 @@ class Scene:
             connection.execute(sqlalchemy.insert(processed_chunks).values(row))
             connection.execute(_MOVE, {"upload_id": result.upload_id, "lane": result.lane, "next": result.lane_seq + 1})
             _load(connection, result)
+            if result.outcome == "unprocessed":
+                _give_up(connection, result)
         return list(results)
 
     def fold(self, *results: ChunkResult, woken: tuple[UUID, ...] = ()) -> Folded:
@@ -270,3 +273,18 @@ def _load(connection: Connection, result: ChunkResult) -> None:
                 errors=[],
             )
         )
+
+
+def _give_up(connection: Connection, result: ChunkResult) -> None:
+    connection.execute(
+        sqlalchemy.insert(dead_letters).values(
+            id=new_id(),
+            organization_id=result.organization_id,
+            batch_upload_id=result.upload_id,
+            chunk_number=result.chunk_number,
+            attempt=result.attempt,
+            reason="tests",
+            tries=3,
+            records=result.records,
+        )
+    )

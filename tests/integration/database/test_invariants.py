@@ -201,6 +201,31 @@ def test_meddling_is_found(scene: Scene, database_url: str, meddling: str, invar
     assert other not in {one.upload_id for one in found}
 
 
+def test_rows_that_were_taken_out_again_are_counted(scene: Scene, database_url: str) -> None:
+    upload = completed(scene)
+    scene.ask(upload, "cancel", undo=True)
+    scene.execute("DELETE FROM things WHERE batch_upload_id = :id", id=upload)
+    assert any("0 rows are loaded, the ledger says 45" in one.what for one in check(database_url))
+    scene.execute("UPDATE upload_control SET undone_records = 44")
+    assert any("44 rows are loaded or were taken out again" in one.what for one in check(database_url))
+    scene.execute("UPDATE upload_control SET undone_records = 45")
+    assert check(database_url) == []
+
+
+def test_each_attempt_at_a_chunk_that_was_given_up_on_has_its_dead_letter(scene: Scene, database_url: str) -> None:
+    upload = scene.accept()
+    scene.note(upload)
+    scene.split(upload, chunks=2)
+    scene.fold(*scene.work(scene.unprocessed(upload, 0), scene.result(upload, 1)))
+    assert check(database_url) == []
+    scene.execute("UPDATE processed_chunks SET attempt = 2 WHERE chunk_number = 0")
+    found = [str(one) for one in check(database_url)]
+    assert any("1 unprocessed chunks have no dead letter of their attempt" in one for one in found), found
+    scene.execute("DELETE FROM dead_letters")
+    scene.execute("UPDATE processed_chunks SET attempt = 1 WHERE chunk_number = 0")
+    assert [one.invariant for one in check(database_url)] == ["I2"]
+
+
 def test_a_row_of_another_organization_is_found(scene: Scene, database_url: str) -> None:
     done = completed(scene)
     scene.execute("INSERT INTO organizations (id, name) VALUES ('00000000-0000-0000-0000-000000000009', 'other')")
