@@ -3,9 +3,11 @@
 Labels stay bounded: a service, a record type, an error code; never an upload, an organization or a record.
 """
 
+import math
 import shutil
 import tempfile
 from functools import partial
+from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -87,14 +89,14 @@ STUCK_UPLOADS = Gauge("rowstream_stuck_uploads", "Uploads that nobody is moving 
 _FOLDERS = {"working": ".", "temporary": tempfile.gettempdir()}
 
 
-def _free(folder: str) -> float:
-    return shutil.disk_usage(folder).free
-
-
-def _size(folder: str) -> float:
-    return shutil.disk_usage(folder).total
+def _room(folder: str, kind: Literal["free", "total"]) -> float:
+    """Bytes; not a number where the folder is gone, since one figure that is missing is not to cost all the others."""
+    try:
+        return float(getattr(shutil.disk_usage(folder), kind))
+    except OSError:
+        return math.nan
 
 
 for _name, _folder in _FOLDERS.items():  # asked at each scrape
-    DISK_FREE.labels(_name).set_function(partial(_free, _folder))
-    DISK_SIZE.labels(_name).set_function(partial(_size, _folder))
+    DISK_FREE.labels(_name).set_function(partial(_room, _folder, "free"))
+    DISK_SIZE.labels(_name).set_function(partial(_room, _folder, "total"))

@@ -1,50 +1,29 @@
-"""The one list of metrics: named as Prometheus asks, with labels that stay few."""
+"""The gauges of disks are asked at each look, and one that cannot be measured costs no other metric."""
 
-import re
+import math
+from functools import partial
+from pathlib import Path
 
 import pytest
-from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import REGISTRY, generate_latest
 
 from rowstream.runtime import metrics
 
-LIST = {name: metric for name, metric in vars(metrics).items() if isinstance(metric, MetricWrapperBase)}
-BOUNDED = {
-    "record_type", "code", "status", "source_type", "method", "route", "topic", "reader", "reason", "outcome", "stage",
-    "kind",
-}  # fmt: skip
-PROMISED = {
-    "batch_upload_records_processed_total": Counter,
-    "batch_upload_records_failed_total": Counter,
-    "batch_upload_processing_duration_seconds": Histogram,
-    "batch_upload_chunk_size": Gauge,
-    "rowstream_consumer_lag": Gauge,
-    "rowstream_outbox_oldest_seconds": Gauge,
-}
+
+def room(name: str, folder: str) -> float:
+    value = REGISTRY.get_sample_value(f"rowstream_disk_{name}_bytes", {"folder": folder})
+    assert value is not None
+    return value
 
 
-def full_name(metric: MetricWrapperBase) -> str:
-    (family,) = metric.describe()
-    return family.name + ("_total" if isinstance(metric, Counter) else "")
+@pytest.mark.parametrize("folder", ["working", "temporary"])
+def test_a_disk_has_room_within_its_size(folder: str) -> None:
+    assert 0 < room("free", folder) <= room("size", folder)
 
 
-def test_there_are_metrics() -> None:
-    assert len(LIST) > 20
-
-
-@pytest.mark.parametrize(("name", "kind"), PROMISED.items())
-def test_what_was_promised_is_there(name: str, kind: type[MetricWrapperBase]) -> None:
-    (found,) = [metric for metric in LIST.values() if full_name(metric) == name]
-    assert isinstance(found, kind)
-
-
-@pytest.mark.parametrize("metric", LIST.values(), ids=LIST)
-def test_a_metric_is_named_described_and_labelled_by_the_rules(metric: MetricWrapperBase) -> None:
-    (family,) = metric.describe()
-    name = full_name(metric)
-    assert re.fullmatch(r"(rowstream|batch_upload)_[a-z][a-z_]*[a-z]", name)
-    assert family.documentation.endswith(".")
-    assert not isinstance(metric, Gauge) or not name.endswith("_total")
-    assert not isinstance(metric, Histogram) or name.endswith("_seconds")
-    assert not re.search(r"_(ms|millis|minutes|kb|mb)(_|$)", name)  # base units only
-    assert set(metric._labelnames) <= BOUNDED
+def test_a_folder_that_is_gone_costs_no_other_metric(tmp_path: Path) -> None:
+    gauge = metrics.DISK_FREE.labels("gone")
+    gauge.set_function(partial(metrics._room, str(tmp_path / "gone"), "free"))
+    assert math.isnan(room("free", "gone"))
+    assert b"rowstream_stuck_uploads" in generate_latest()
+    metrics.DISK_FREE.remove("gone")
