@@ -20,20 +20,24 @@ _IS_NOT_FOLDED = """
               AND a.event_type = 'chunk_completed'
     )
 """
-# What has only just been written may still be on its way as a message.
+# What has only just been written may still be on its way as a message. The age is rough: a row's duration begins before
+# its transaction, so one that was committed just now may seem to be of the future.
 _MISSING = text(f"""
     SELECT {_COLUMNS} FROM processed_chunks l
     WHERE l.batch_upload_id = ANY(:upload_ids) AND {_IS_NOT_FOLDED}
-          AND l.started_at + make_interval(secs => :grace_seconds + l.duration_ms / 1000.0) <= clock_timestamp()
+          AND (
+              CAST(:grace_seconds AS double precision) IS NULL
+              OR l.started_at + make_interval(secs => :grace_seconds + l.duration_ms / 1000.0) <= clock_timestamp()
+          )
     ORDER BY l.batch_upload_id, l.chunk_number LIMIT :at_most
 """)  # noqa: S608 - put together from the constants above
 _RECORDS = text("SELECT coalesce(sum(records), 0)::bigint FROM processed_chunks WHERE batch_upload_id = :upload_id")
 
 
 def not_folded(
-    connection: Connection, upload_ids: Sequence[UUID], *, grace_seconds: float = 0.0, at_most: int = 1_000_000
+    connection: Connection, upload_ids: Sequence[UUID], *, grace_seconds: float | None = None, at_most: int = 1_000_000
 ) -> list[ChunkResult]:
-    """Ledger rows of these uploads, at least so old, that the audit log does not have."""
+    """Ledger rows of these uploads that the audit log does not have; only those at least so old, if that is given."""
     facts: dict[str, Any] = {"upload_ids": list(upload_ids), "grace_seconds": grace_seconds, "at_most": at_most}
     return [ChunkResult(**row) for row in connection.execute(_MISSING, facts).mappings()]
 

@@ -143,6 +143,17 @@ def test_a_cancelled_upload_is_closed_and_stays_so(
     assert check(database_url) == []
 
 
+def test_a_chunk_whose_time_runs_ahead_is_counted_when_its_upload_is_closed(
+    scene: Scene, control: Control, database_url: str
+) -> None:
+    upload = half_done(scene)
+    scene.work(scene.result(upload, 2, duration_ms=60_000))  # it was decoded before its transaction began
+    scene.ask(upload, "cancel")
+    control.look()
+    assert scene.totals(upload) == (30, 27, 3, 0, 10, {"VAL_001": 3})
+    assert check(database_url) == []
+
+
 def test_an_upload_is_cancelled_before_anybody_noted_it(scene: Scene, control: Control, database_url: str) -> None:
     upload = scene.accept()
     scene.ask(upload, "cancel")
