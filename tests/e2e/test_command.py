@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +20,7 @@ from rowstream.database.invariants import check
 from rowstream.stack.addresses import Addresses
 from rowstream.stack.background import in_background
 from rowstream.stack.system import Options
+from tests.servers.versitygw import ACCESS_KEY, SECRET_KEY
 from tests.unit.cli.support import Result, run
 
 TYPE = "member_certification"
@@ -43,13 +45,28 @@ class Place:
         return found
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    with TemporaryDirectory(prefix="rowstream-test-") as folder:
-        state = Path(folder) / "state"
-        with in_background(Options(state_dir=state, port=0, processors=1)) as addresses:
-            yield Place(state, addresses)
+@pytest.fixture(scope="module", params=["embedded servers", "real servers"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """The same tests, unchanged, on what `up` brings and on what it can be given instead."""
+    with TemporaryDirectory(prefix="rowstream-test-") as folder, pytest.MonkeyPatch.context() as patch:
+        options = Options(state_dir=Path(folder) / "state", port=0, processors=1)
+        if request.param == "real servers":
+            options = on_real_servers(options, request, patch)
+        with in_background(options) as addresses:
+            yield Place(options.state_dir, addresses)
             assert check(addresses.database) == []
+
+
+def on_real_servers(options: Options, request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Options:
+    """With Apache Kafka, versitygw and Postgres 15 in place of the embedded ones."""
+    patch.setenv("ROWSTREAM_STORAGE__ACCESS_KEY_ID", ACCESS_KEY)
+    patch.setenv("ROWSTREAM_STORAGE__SECRET_ACCESS_KEY", SECRET_KEY)
+    return replace(
+        options,
+        broker=request.getfixturevalue("apache_kafka").address,
+        database=request.getfixturevalue("postgres_15").empty_database("the_command"),
+        storage=f"http://{request.getfixturevalue('versitygw').address}",
+    )
 
 
 def sample(folder: Path, seed: int, **shares: float) -> Path:

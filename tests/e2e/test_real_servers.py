@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
-from psycopg import sql
 
 from rowstream.database.invariants import check
 from rowstream.kafka.drift import compare, look
@@ -22,7 +20,6 @@ from tests.whole_system import System, loaded_rows, planted_rows, rejected_rows,
 
 RECORD_TYPE = "member_certification"
 ROWS = 20_000
-DATABASE = "up_with_real_servers"
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +44,9 @@ def place() -> Iterator[Path]:
 def system(
     place: Path, bare_kafka: servers.ApacheKafka, versitygw: servers.Server, postgres_15: servers.Postgres
 ) -> Iterator[System]:
-    with psycopg.connect(postgres_15.url("postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     settings = {
         "ROWSTREAM_UP_BROKER": bare_kafka.address,
-        "ROWSTREAM_UP_DATABASE": postgres_15.url(DATABASE),
+        "ROWSTREAM_UP_DATABASE": postgres_15.empty_database("up_with_real_servers"),
         "ROWSTREAM_UP_STORAGE": f"http://{versitygw.address}",
         "ROWSTREAM_STORAGE__ACCESS_KEY_ID": ACCESS_KEY,
         "ROWSTREAM_STORAGE__SECRET_ACCESS_KEY": SECRET_KEY,
