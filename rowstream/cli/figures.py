@@ -58,6 +58,20 @@ def figures(upload: Mapping[str, Any]) -> Figures:
     )
 
 
+class Stillness:
+    """For how long something has not changed; the time is passed in, in seconds of any clock that rises."""
+
+    def __init__(self) -> None:
+        self._last: object = None
+        self._since = 0.0
+
+    def saw(self, now: float, state: object) -> float:
+        """It is so at the time `now`; returns the seconds for which it has been."""
+        if state != self._last:
+            self._last, self._since = state, now
+        return now - self._since
+
+
 class Speed:
     """How fast a number grows, by its last ten seconds; the time is passed in, in seconds of any clock that rises."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rowstream.cli.figures import ENDED, Figures, Speed, figures
+from rowstream.cli.figures import ENDED, Figures, Speed, Stillness, figures
 from rowstream.cli.output import note
 from rowstream.cli.words import count, counted, rough, size
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _LINE_EVERY = 5.0
-_SAME_LINE_EVERY = 60.0
+_STILL_SECONDS = 60.0
+_ADVICE = "nothing moves; `rowstream doctor` may say why"
 _BAR_WIDTH = 28
 _SENDING, _SPLITTING, _LOADING = "sending", "splitting", "loading"
 
@@ -50,6 +51,7 @@ class Lines(View):
         self._name, self._total, self._say, self._clock = name, total, say, clock
         self._last = clock()
         self._speed = Speed()
+        self._stillness = Stillness()
         self._said = ""
 
     def sent(self, done: int) -> None:
@@ -65,10 +67,11 @@ class Lines(View):
         now = figures(upload)
         self._speed.saw(self._clock(), now.done)
         if now.status not in ENDED:
-            self._sometimes(f"{self._name}: {count(now.split)} split, {outcome(now)}", pace(now, self._speed))
+            line = f"{self._name}: {count(now.split)} split, {outcome(now)}"
+            self._sometimes(line, pace(now, self._speed) or advice(now, self._stillness.saw(self._clock(), now)))
 
     def _sometimes(self, line: str, speed: str = "") -> None:
-        wait = _SAME_LINE_EVERY if line == self._said else _LINE_EVERY
+        wait = _STILL_SECONDS if line == self._said else _LINE_EVERY
         if self._clock() - self._last >= wait:
             self._say(line + speed)
             self._last, self._said = self._clock(), line
@@ -89,6 +92,7 @@ class Bars(View):
         self._total = total
         self._begun = time.monotonic()
         self._speed = Speed()
+        self._stillness = Stillness()
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -111,7 +115,8 @@ class Bars(View):
         now = figures(upload)
         self._speed.saw(time.monotonic(), now.done)
         self._move(_SPLITTING, now.read, now.size, counted(now.split, "record"))
-        last = "" if now.status in ENDED else pace(now, self._speed)
+        still = self._stillness.saw(time.monotonic(), now)
+        last = "" if now.status in ENDED else pace(now, self._speed) or advice(now, still)
         self._move(_LOADING, now.done, now.expected, outcome(now) + last)
 
     def _move(self, step: str, done: int, total: int | None, said: str) -> None:
@@ -137,6 +142,11 @@ def pace(now: Figures, speed: Speed) -> str:
         return ""
     left = speed.seconds_left(now.expected - now.done) if now.expected is not None else None
     return f" · {round(fast):,}/s" + (f" · {rough(max(left, 1.0))} left" if left is not None else "")
+
+
+def advice(now: Figures, still: float) -> str:
+    """What to do about an upload that has stood still for so many seconds; nothing about one that somebody paused."""
+    return f" · {_ADVICE}" if still >= _STILL_SECONDS and now.status != "paused" else ""
 
 
 def view(name: str, total: int, *, silent: bool, console: "Console | None" = None) -> View:

@@ -1,6 +1,6 @@
 import pytest
 
-from rowstream.cli.figures import Speed, figures
+from rowstream.cli.figures import Speed, Stillness, figures
 from tests.unit.cli.support import upload
 
 
@@ -51,3 +51,13 @@ def test_what_was_waited_for_the_first_record_is_not_counted_as_slowness() -> No
         speed.saw(now, 0)
     speed.saw(109.0, 5_000)
     assert speed.per_second() == 5_000
+
+
+def test_stillness_begins_anew_with_every_change() -> None:
+    stillness = Stillness()
+    assert [stillness.saw(now, state) for now, state in ((5.0, "a"), (9.0, "a"), (10.0, "b"), (70.0, "b"))] == [
+        0,
+        4,
+        0,
+        60,
+    ]

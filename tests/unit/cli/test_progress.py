@@ -4,7 +4,8 @@ import re
 import pytest
 from rich.console import Console
 
-from rowstream.cli.progress import Bars, Lines, View, view
+from rowstream.cli.figures import figures
+from rowstream.cli.progress import Bars, Lines, View, advice, view
 from tests.unit.cli.support import upload
 
 
@@ -45,8 +46,16 @@ def test_while_nothing_moves_a_line_a_minute_is_enough() -> None:
     clock.now += 1
     lines.seen(running(501))
     still = "a.csv: 2,000 split, 500 loaded · 0 rejected"
-    assert said[:3] == [still] * 3
+    advice = " · nothing moves; `rowstream doctor` may say why"
+    assert said[:3] == [still, still + advice, still + advice]
     assert [line.partition(" · ")[0] for line in said[3:]] == ["a.csv: 2,000 split, 501 loaded"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "said"), [(59, "processing", False), (60, "processing", True), (99, "paused", False)]
+)
+def test_what_stands_still_for_a_minute_is_a_case_for_the_doctor(seconds: int, status: str, *, said: bool) -> None:
+    assert bool(advice(figures(running(5, status=status)), seconds)) is said
 
 
 def test_a_pause_is_said() -> None:
