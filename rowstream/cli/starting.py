@@ -11,7 +11,7 @@ from rich.console import Console
 from rowstream.cli.options import DEFAULT_STATE_DIR
 from rowstream.cli.output import answer, note
 from rowstream.stack.addresses import API_KEY, Addresses, without_password
-from rowstream.stack.runner import Ended, Event, Ready, Starting
+from rowstream.stack.runner import Ended, Event, Ready, Recycled, Starting
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -45,6 +45,10 @@ class StartView:
                 self._ready(part, seconds)
             case Ended(part, reason, delay, log):
                 note(f"{_clock()} {part} {reason}; starting it again in {delay:.1f} s (log: {log})")
+            case Recycled(part, seconds, before, after, None):
+                note(f"{_clock()} {part} freed: {before >> 20} MB before, {after >> 20} MB now ({seconds:.0f} s)")
+            case Recycled(part, _, _, _, failure):
+                note(f"{_clock()} {part} not freed, to be tried again: {failure}")
         if self._status:
             self._status.update(f"{self._what}, waiting for {', '.join(self._missing) or 'nothing more'}")
 

@@ -46,7 +46,18 @@ class Ended:
     log: Path
 
 
-Event = Starting | Ready | Ended
+@dataclass(frozen=True)
+class Recycled:
+    """The embedded broker's topic was made anew, from so many bytes of memory to so many; or why it was not."""
+
+    part: str
+    seconds: float
+    before: int
+    after: int
+    failure: str | None
+
+
+Event = Starting | Ready | Ended | Recycled
 Tell = Callable[[Event], None]
 
 
@@ -61,6 +72,25 @@ class Runner:
         self._needs = needs
         self._tell = tell
         self._ever_ready = False
+        self._process: Process | None = None
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, while there is a process."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def hold(self) -> None:
+        """Stop the part in an orderly way, and do not start it again until `release`."""
+        self._wanted.clear()
+        if self._process:
+            await end(self._process, self.part)
+        self.ready.clear()
+
+    def release(self) -> None:
+        """Let the part be started again."""
+        self._wanted.set()
 
     async def run(self) -> None:
         """Keep the part going until cancelled; a job ends by itself.
@@ -74,7 +104,11 @@ class Runner:
             for need in self._needs:
                 self.waiting_for = f"{need.part.name} to be ready"
                 await need.ready.wait()
+            self.waiting_for = "being wanted again"
+            await self._wanted.wait()
             ready_for, exit_code = await self._live()
+            if not self._wanted.is_set():
+                continue  # it was asked to leave
             history, action = after_end(history, once=self.part.once, exit_code=exit_code, ready_for=ready_for)
             match action:
                 case Done():
@@ -96,13 +130,15 @@ class Runner:
         """One life of the process: for how many seconds it was ready (None: never), and its exit code."""
         began = time.monotonic()
         try:
-            process = await self._start()
+            process = self._process = await self._start()
         except (RowstreamError, OSError) as error:
             if not self._ever_ready:
                 raise
             self.waiting_for = str(error)
             return None, _CANNOT_START
         try:
+            if not self._wanted.is_set():  # meanwhile it was asked to leave
+                return None, 0
             return await self._watch(process, began), await process.wait()
         finally:
             if not self.part.once:

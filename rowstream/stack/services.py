@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from rowstream.stack.part import Part
 from rowstream.stack.probes import answers_ready
 
-GATEWAY = "ingest_gateway"
+GATEWAY, SPLITTER, PROCESSOR = "ingest_gateway", "splitter", "record_processor"
 
 
 def service_names(processors: int) -> dict[str, str]:
     """The module of each service process, by the process's name."""
-    numbered = {f"record_processor-{number}": "record_processor" for number in range(1, processors + 1)}
-    return {GATEWAY: GATEWAY, "splitter": "splitter", **numbered, "auditor": "auditor"}
+    numbered = {f"record_processor-{number}": PROCESSOR for number in range(1, processors + 1)}
+    return {GATEWAY: GATEWAY, SPLITTER: SPLITTER, **numbered, "auditor": "auditor"}
 
 
 def service_parts(

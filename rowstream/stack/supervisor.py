@@ -1,8 +1,8 @@
 """Keeps the parts of a system going: started in the order of their needs, each started again alone when it ends."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,18 @@ LOOK_AT_LOGS_EVERY = 10.0
 class Supervisor:
     """Runs parts as children of this process; they end with it, even if it is killed.
 
+    Attributes:
+        tell: Called with what happens.
+        upkeep: What else to do while `wait` waits; each is started by it.
+
     `start`, `wait` and `stop` are to be called in one event loop, whose thread lives until the parts have ended.
     `start` and `wait` may be cancelled; `stop` has to be called in every case.
     """
 
     def __init__(self, parts: Sequence[Part], *, folder: Path, tell: Tell) -> None:
         self._levels = levels(parts)
-        self._tell = tell
+        self.tell = tell
+        self.upkeep: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._runners: dict[str, Runner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._logs = [folder / f"{part.name}.log" for part in parts]
@@ -41,7 +46,7 @@ class Supervisor:
         """
         for log in self._logs:
             logs.set_aside(log)
-        self._tell(Starting(tuple(self._runners)))
+        self.tell(Starting(tuple(self._runners)))
         for name, runner in self._runners.items():
             self._tasks[name] = asyncio.create_task(runner.run(), name=name)
         ready = [asyncio.create_task(runner.ready.wait()) for runner in self._runners.values()]
@@ -57,13 +62,38 @@ class Supervisor:
             with suppress(asyncio.CancelledError):
                 await everything
 
+    def pid(self, name: str) -> int | None:
+        """The process id of a part, while it has a process."""
+        return self._runners[name].pid
+
+    @asynccontextmanager
+    async def without(self, names: Sequence[str], *, seconds: float, apart: float = 0.0) -> AsyncIterator[None]:
+        """Stop these parts in an orderly way while inside; afterwards wait until they are ready again.
+
+        One is stopped after the other, `apart` seconds later.
+
+        Raises:
+            TimeoutError: they are not ready after so many seconds; they are kept going all the same.
+        """
+        runners = [self._runners[name] for name in names]
+        try:
+            for number, runner in enumerate(runners):
+                await asyncio.sleep(apart if number else 0.0)
+                await runner.hold()
+            yield
+        finally:
+            for runner in runners:
+                runner.release()
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*(runner.ready.wait() for runner in runners))
+
     async def wait(self) -> None:
-        """Keep the parts going until cancelled.
+        """Keep the parts going until cancelled, with all upkeep.
 
         Raises:
             Fatal: a part cannot go on, whatever is done.
         """
-        await self._unless_failed(asyncio.ensure_future(self._cap_logs()))
+        await self._unless_failed(asyncio.ensure_future(self._keep_up()))
 
     async def stop(self) -> None:
         """Stop all parts, those that need others first; each is asked, and killed if it does not leave in its grace."""
@@ -83,6 +113,9 @@ class Supervisor:
                     task.result()
         finally:
             other.cancel()
+
+    async def _keep_up(self) -> None:
+        await asyncio.gather(self._cap_logs(), *(keep() for keep in self.upkeep))
 
     async def _cap_logs(self) -> None:
         while True:

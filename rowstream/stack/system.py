@@ -1,26 +1,29 @@
 """A whole system: which parts there are, how they find each other, from the first start to the last stop."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rowstream.errors import Fatal
 from rowstream.stack import ports
 from rowstream.stack.addresses import API_KEY, SYSTEM, Addresses
-from rowstream.stack.broker import BROKER, broker_part
+from rowstream.stack.broker import BROKER, broker_part, make_topics
 from rowstream.stack.fingerprint import is_prepared
 from rowstream.stack.jobs import DATABASE_JOB, job_part
 from rowstream.stack.object_store import OBJECT_STORE, object_store_part
 from rowstream.stack.part import Part
 from rowstream.stack.postgres import POSTGRES, database_url, postgres_part
 from rowstream.stack.runner import Tell
-from rowstream.stack.services import GATEWAY, service_environment, service_names, service_parts
+from rowstream.stack.services import GATEWAY, PROCESSOR, SPLITTER, service_environment, service_names, service_parts
 from rowstream.stack.state_dir import StateDir, full_disk
 from rowstream.stack.supervisor import Supervisor
 
 BUCKET = "rowstream"
+BROKER_MEMORY = "ROWSTREAM_UP_BROKER_MEMORY"
+_BROKER_MEMORY_BYTES = 1_000_000_000
 _PORTS = "ports.json"
 
 
@@ -62,6 +65,7 @@ async def running(options: Options, tell: Tell) -> AsyncIterator[tuple[Addresses
     state.make()
     with _plain_errors(state), state.lock():
         state.check_room()
+        limit = broker_limit(os.environ)
         numbers = choose_ports(options, state)
         environment, embedded = infrastructure(options, state, numbers)
         names = service_names(options.processors)
@@ -70,6 +74,8 @@ async def running(options: Options, tell: Tell) -> AsyncIterator[tuple[Addresses
         supervisor = Supervisor([*embedded, *services], folder=state.logs, tell=tell)
         try:
             await supervisor.start()
+            if options.broker is None:
+                supervisor.upkeep.append(_recycler(state, numbers, names, environment, limit, supervisor))
             addresses = find_addresses(environment, numbers, names, state.read(API_KEY) or "")
             addresses.save(state)
             yield addresses, supervisor
@@ -105,6 +111,41 @@ def infrastructure(options: Options, state: StateDir, numbers: Mapping[str, int]
         job("topics") if options.broker else broker_part(state, numbers[BROKER]),
         job("bucket") if options.storage else object_store_part(state, numbers[OBJECT_STORE], BUCKET),
     ]
+
+
+def _recycler(
+    state: StateDir,
+    numbers: Mapping[str, int],
+    names: Mapping[str, str],
+    environment: Mapping[str, str],
+    limit: int,
+    supervisor: Supervisor,
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    from rowstream.stack.recycling import Embedded, Recycler  # noqa: PLC0415 - what it needs is slow to import
+
+    broker = environment["ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS"]
+    embedded = Embedded(
+        broker=BROKER,
+        processors=[name for name, service in names.items() if service == PROCESSOR],
+        splitter_ports=[numbers[name] for name, service in names.items() if service == SPLITTER],
+        bootstrap_servers=broker,
+        database=environment["ROWSTREAM_DATABASE__URL"],
+        make_topics=lambda: make_topics(state, broker),
+        limit_bytes=limit,
+    )
+    return Recycler(embedded, supervisor).run
+
+
+def broker_limit(environment: Mapping[str, str]) -> int:
+    """Bytes of memory above which the embedded broker's topic is recycled (`ROWSTREAM_UP_BROKER_MEMORY`).
+
+    Raises:
+        Fatal: it is no number above 0.
+    """
+    text = environment.get(BROKER_MEMORY, str(_BROKER_MEMORY_BYTES))
+    if not text.isdecimal() or not int(text):
+        raise Fatal(f"{BROKER_MEMORY} is {text!r}: it must be a number of bytes, such as {_BROKER_MEMORY_BYTES}")
+    return int(text)
 
 
 def must_be_ready(parts: Sequence[Part], *, prepared: bool) -> tuple[str, ...]:

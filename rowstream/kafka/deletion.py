@@ -1,0 +1,26 @@
+"""Deletes a topic with all that is in it; only the supervisor of `up` does, to the embedded broker."""
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from rowstream.errors import Retryable
+
+_SECONDS = 10.0
+_CRITICAL = 2  # as syslog numbers levels
+
+
+def delete_topic(bootstrap_servers: str, name: str) -> None:
+    """Delete the topic; nothing if there is none. Nobody may be reading it: the embedded broker does not survive that.
+
+    Raises:
+        Retryable: the broker does not answer, or does not do it.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": _CRITICAL})
+    (future,) = admin.delete_topics([name], operation_timeout=_SECONDS, request_timeout=_SECONDS).values()
+    try:
+        future.result(timeout=2 * _SECONDS)
+    except KafkaException as error:
+        if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART":
+            raise Retryable(f"the topic {name} could not be deleted: {error.args[0].str()}") from error
+    except TimeoutError as error:
+        raise Retryable(f"the broker at {bootstrap_servers} does not answer") from error
