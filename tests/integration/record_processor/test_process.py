@@ -18,8 +18,11 @@ from rowstream.database.record_tables import bring_up_to_date
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.messages.record_chunk import RecordChunk
 from rowstream.records import RecordType
+from tests.postgres_versions import every_postgres
 from tests.servers import make_organization
 from tests.uploads import HEADER, MEMBERS, Uploads, again, chunks_of, csv_of, member, members, received
+
+postgres = every_postgres
 
 
 class NoSchemas:
