@@ -62,8 +62,9 @@ def test_every_command_is_one(services: dict[str, Any]) -> None:
                 case ["python", "-P", "-m", module]:
                     assert importlib.util.find_spec(f"{module}.__main__"), name
                     started.add(module)
-                case ["rowstream", verb]:
-                    assert verb in verbs
+                case ["rowstream", verb, *options]:
+                    known = {option for parameter in verbs[verb].params for option in parameter.opts}
+                    assert set(options) <= known
                 case ["--help"]:
                     assert service["entrypoint"] == ["rowstream"]
                 case other:
