@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from rowstream.kafka.topics import create_topics
@@ -35,6 +35,7 @@ _ROLES = {
 _QUICK = {
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
+    "transaction.state.log.num.partitions": "1",
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.replication.factor": "1",
@@ -135,7 +136,7 @@ def _new_kafka(
         log=folder / "kafka.log",
         environment={"PATH": os.environ["PATH"]},
         ready=lambda: _answers(port),
-        settle=lambda: create_topics(f"127.0.0.1:{port}"),
+        settle=lambda: _settle(f"127.0.0.1:{port}"),
         data=data,
         properties=file,
     )
@@ -184,6 +185,12 @@ def _lines(properties: Mapping[str, str]) -> str:
 
 def _addresses(ports: Mapping[str, int]) -> str:
     return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+
+
+def _settle(address: str) -> None:
+    """Make the topics, and have the broker fetch the ids that it gives to producers: the first waits for them."""
+    create_topics(address)
+    Producer({"bootstrap.servers": address, "transactional.id": "warm-up", "log_level": 2}).init_transactions(60)
 
 
 def _answers(port: int) -> bool:

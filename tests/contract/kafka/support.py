@@ -26,11 +26,11 @@ def new_topic(bootstrap_servers: str, partitions: int = 2) -> str:
 
 def send(bootstrap_servers: str, topic: str, *values: bytes, partition: int = -1) -> None:
     """Send these, and wait until the broker has them."""
-    producer = Producer(quick(bootstrap_servers), linger_ms=0)
+    producer = Producer(KafkaSettings(bootstrap_servers=bootstrap_servers, delivery_timeout_ms=30_000), linger_ms=0)
     failures: list[str | None] = []
     for value in values:
         producer.send(topic, value, partition=partition, on_delivery=failures.append)
-    assert producer.flush(10) == 0
+    assert producer.flush(30) == 0
     assert failures == [None] * len(values)
 
 

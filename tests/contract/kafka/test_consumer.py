@@ -265,6 +265,34 @@ def test_trouble_that_passes_is_waited_out_and_what_does_not_is_fatal() -> None:
             _received(_Failed(KafkaError(code, "no")), 1)  # type: ignore[arg-type]
 
 
+def test_the_newer_group_protocol_shares_and_keeps_what_is_settled(apache_kafka: servers.ApacheKafka) -> None:
+    broker = apache_kafka.address
+    topic = new_topic(broker, partitions=2)
+    for partition in (0, 1):
+        send(broker, topic, *(b"%d" % number for number in range(5)), partition=partition)
+    newer = quick(broker).model_copy(update={"group_protocol": "consumer"})
+    with ExitStack() as stack:
+        first = Consumer(newer, group=topic, topics=[topic])
+        stack.callback(first.close)
+        first.settle(take(first, 10))
+        second = Consumer(newer, group=topic, topics=[topic])
+        stack.callback(second.close)
+        mine: list[Received] = []
+        other: list[Received] = []
+        deadline = time.monotonic() + 60
+        while not len(first._ours) == len(second._ours) == 1:
+            assert time.monotonic() < deadline
+            mine += first.poll(at_most=10, timeout=0.1)
+            other += second.poll(at_most=10, timeout=0.1)
+        for partition in (0, 1):
+            send(broker, topic, b"new", partition=partition)
+        while len(mine) + len(other) < 2:
+            assert time.monotonic() < deadline
+            mine += first.poll(at_most=10, timeout=0.1)
+            other += second.poll(at_most=10, timeout=0.1)
+        assert values(mine) == values(other) == [b"new"]
+
+
 def test_the_newer_group_protocol_leaves_sessions_to_the_broker() -> None:
     newer = consumer_config(KafkaSettings(group_protocol="consumer"), "g")
     assert newer["group.protocol"] == "consumer"
