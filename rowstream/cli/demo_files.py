@@ -1,7 +1,6 @@
 """The files that the demo uploads, and what is known beforehand of each."""
 
 import importlib
-import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -51,11 +50,17 @@ def flights(fetching: Callable[[Path], None]) -> DemoFile:
         fetching: called with the place if it has to be downloaded.
 
     Raises:
-        LeftOut: the record type is not installed, or the file can neither be found nor downloaded.
+        LeftOut: the record type is not installed (or another package took its name, as the tutorial's does), or the
+            file can neither be found nor downloaded.
     """
-    if _FLIGHTS not in registry.record_types() or importlib.util.find_spec(_FLIGHTS_DATA.partition(".")[0]) is None:
+    try:
+        data = importlib.import_module(_FLIGHTS_DATA)
+    except ModuleNotFoundError as error:
+        if not _FLIGHTS_DATA.startswith(error.name or ""):
+            raise
+        data = None
+    if data is None or _FLIGHTS not in registry.record_types():
         raise LeftOut("the record type is not installed; it is the example in examples/flights of the source")
-    data = importlib.import_module(_FLIGHTS_DATA)
     try:
         path = cache_folder(os.environ.get("XDG_CACHE_HOME")) / "flights.csv"
         if not path.exists():

@@ -60,6 +60,18 @@ def test_where_the_example_is_not_installed_the_flights_are_left_out(monkeypatch
         demo_files.flights(lambda _: None)
 
 
+def test_the_tutorials_package_has_no_file_of_flights(cache: Path) -> None:
+    (cache / "rowstream_flights" / "data.py").unlink()
+    with pytest.raises(demo_files.LeftOut, match="the record type is not installed"):
+        demo_files.flights(lambda _: None)
+
+
+def test_an_example_that_cannot_be_imported_is_a_defect(cache: Path) -> None:
+    (cache / "rowstream_flights" / "data.py").write_text("import no_such_package")
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        demo_files.flights(lambda _: None)
+
+
 def test_the_members_come_with_what_must_be_rejected(tmp_path: Path) -> None:
     file = demo_files.members(tmp_path)
     assert file.path.read_bytes().count(b"\n") == file.records + 1 == 20_001
