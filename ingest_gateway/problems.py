@@ -83,7 +83,7 @@ def answer(
     """A problem as a response."""
     body = {
         "type": f"urn:rowstream:problem:{kind}",
-        "title": kind.replace("_", " ").capitalize(),
+        "title": kind.replace("_", " ").capitalize().replace("json", "JSON"),
         "status": code,
         "detail": detail,
         "instance": request.url.path,

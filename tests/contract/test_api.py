@@ -63,6 +63,7 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     assert body["type"] == f"urn:rowstream:problem:{kind}"
     assert body["status"] == status
     assert body["title"]
+    assert "json" not in body["title"], "read by people: JSON"
     assert body["detail"]
     assert body["instance"] == answer.request.url.path
     assert body["correlation_id"] == answer.headers["x-correlation-id"]
