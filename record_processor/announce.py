@@ -20,7 +20,7 @@ from record_processor import ledger
 from record_processor.announcements import Accepted, Event, events
 from record_processor.ledger import ChunkKey
 from rowstream.database.connection import driver, first_line, retryable_errors
-from rowstream.database.record_tables import declared_columns
+from rowstream.database.record_tables import declared_columns, find_rows_by_upload
 from rowstream.errors import Retryable
 from rowstream.kafka.delivery import deliver
 from rowstream.kafka.producer import OnDelivery, Producer
@@ -191,6 +191,7 @@ def _stored(
     schema = {"row_number": pl.Int64(), **{name: column.dtype for name, column in columns.items()}}
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     query = sql.SQL(_ROWS).format(names, sql.Identifier(record_type.table))
+    find_rows_by_upload(connection)
     with driver(connection).cursor(name="stored") as cursor:
         cursor.execute(query, (upload_id, first, last))
         while rows := cursor.fetchmany(_AT_ONCE):

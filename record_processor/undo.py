@@ -13,6 +13,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from rowstream.database.connection import driver
+from rowstream.database.record_tables import find_rows_by_upload
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import UNDONE_RECORDS
 
@@ -91,5 +92,6 @@ def undo_some(engine: Engine, *, window_rows: int = WINDOW_ROWS) -> Window | Non
 
 
 def _delete(connection: Connection, table: str, upload_id: UUID, *, after: int, up_to: int) -> int:
+    find_rows_by_upload(connection)
     statement = sql.SQL(_DELETE).format(sql.Identifier(table))
     return driver(connection).execute(statement, (upload_id, after, up_to)).rowcount

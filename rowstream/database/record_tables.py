@@ -66,6 +66,14 @@ def bring_up_to_date(conn: Connection, record_type: RecordType) -> None:
     conn.execute(record, facts)
 
 
+def find_rows_by_upload(conn: Connection) -> None:
+    """Let the rest of this transaction find an upload's rows by their index and not by reading the whole table.
+
+    The planner takes the index for useless, since it does not know that rows of one upload lie together.
+    """
+    conn.execute(text("SET LOCAL enable_seqscan = off"))
+
+
 def _create(conn: Connection, record_type: RecordType, columns: dict[str, str]) -> None:
     if conn.execute(text("SELECT to_regclass(:name)"), {"name": f'"{record_type.table}"'}).scalar() is not None:
         raise Fatal(
