@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
 from typing import Any, LiteralString
@@ -13,6 +14,7 @@ from typing import Any, LiteralString
 import httpx
 import psycopg
 import pytest
+from psycopg import sql
 
 from rowstream.database.invariants import check
 from rowstream.records import registry
@@ -37,15 +39,45 @@ def api(system: System) -> Iterator[httpx.Client]:
         yield client
 
 
-def under_way(system: System, api: httpx.Client, folder: Path, seed: int) -> tuple[str, dict[int, str]]:
-    """An upload of which some chunks are in the ledger and others are not, and which rows it must reject."""
+def sample(folder: Path, rows: int, seed: int, *, duplicates: float = 0.005) -> tuple[Path, dict[int, str]]:
+    """A file, and which of its rows must be rejected for what."""
     file, truth = folder / "members.csv", folder / "truth.jsonl"
     with file.open("wb") as output, truth.open("w") as planted:
-        write_sample(registry.find(RECORD_TYPE), ROWS, output=output, truth=planted, seed=seed)
+        write_sample(registry.find(RECORD_TYPE), rows, output=output, truth=planted, seed=seed, duplicates=duplicates)
+    faults = map(json.loads, truth.read_text().splitlines())
+    return file, {fault["row_number"]: fault["error_code"] for fault in faults}
+
+
+def under_way(system: System, api: httpx.Client, folder: Path, seed: int) -> tuple[str, dict[int, str]]:
+    """An upload of which some chunks are in the ledger and others are not, and which rows it must reject."""
+    file, truth = sample(folder, ROWS, seed)
     upload_id = hand_in(api, file)
     until(lambda: number(system, "SELECT count(*) FROM processed_chunks WHERE batch_upload_id = %s", upload_id) > 0)
-    faults = map(json.loads, truth.read_text().splitlines())
-    return upload_id, {fault["row_number"]: fault["error_code"] for fault in faults}
+    return upload_id, truth
+
+
+def rejected(system: System, upload_id: str) -> dict[int, str]:
+    query = "SELECT row_number, error_code FROM batch_upload_errors WHERE batch_upload_id = %s"
+    with psycopg.connect(system.addresses["database"]) as connection:
+        return dict(connection.execute(query, [upload_id]).fetchall())
+
+
+@contextmanager
+def failing_at_row(system: System, row: int) -> Iterator[None]:
+    """The database has a fault of its own, that no record is to blame for, whenever this row is to be loaded."""
+    with psycopg.connect(system.addresses["database"], autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN RAISE EXCEPTION ''broken'' USING ERRCODE = ''XX000''; END'"
+        )
+        connection.execute(
+            sql.SQL(
+                "CREATE TRIGGER fails BEFORE INSERT ON member_certifications FOR EACH ROW WHEN (new.row_number = {})"
+                " EXECUTE FUNCTION fails()"
+            ).format(row)
+        )
+        yield
+        connection.execute("DROP FUNCTION fails CASCADE")
 
 
 def until(done: Callable[[], bool]) -> None:
@@ -126,10 +158,7 @@ def test_a_paused_upload_rests_and_then_completes_with_the_truth(
     assert two_at_once(system, upload_id, "resume") == [200, 202]
     upload = wait_for(api, upload_id, every=0.2, seconds=PATIENCE)
     assert (upload["status"], upload["total_records"]) == ("completed", ROWS)
-    with psycopg.connect(system.addresses["database"]) as connection:
-        query = "SELECT row_number, error_code FROM batch_upload_errors WHERE batch_upload_id = %s"
-        rejected: dict[int, str] = dict(connection.execute(query, [upload_id]).fetchall())
-    assert rejected == truth
+    assert rejected(system, upload_id) == truth
     assert loaded(system, upload_id) == ROWS - len(truth)
     assert check(system.addresses["database"]) == []
     assert ask(api, upload_id, "pause") == 409
@@ -183,3 +212,32 @@ def test_a_failed_upload_is_tried_again_and_counts_nothing_twice(
     assert (result.returncode, upload["status"], upload["attempt"]) == (1, "failed", 2)
     assert upload["failure_code"] == "FMT_003"
     assert check(system.addresses["database"]) == []
+
+
+def test_what_was_given_up_on_is_redriven_from_the_stored_file(
+    system: System, api: httpx.Client, tmp_path: Path
+) -> None:
+    rows = 4_000
+    # Without duplicates: of two equal records the later one may be loaded while the first one was given up on.
+    file, truth = sample(tmp_path, rows, seed=9, duplicates=0.0)
+    good = next(row for row in range(rows // 2, rows) if row not in truth)
+    with failing_at_row(system, good):
+        upload_id = hand_in(api, file)
+        failed = wait_for(api, upload_id, every=0.2, seconds=PATIENCE)
+    assert (failed["status"], failed["failure_code"]) == ("failed", "UNK_001")
+    assert 0 < failed["unprocessed_records"] < rows
+    assert check(system.addresses["database"]) == []
+    listed = command(system, tmp_path, "dead-letters", "list", "--upload", upload_id, "--json")
+    (letter,) = json.loads(listed.stdout)["items"]
+    assert (letter["error_code"], letter["records"]) == ("DB_002", failed["unprocessed_records"])
+    assert letter["first_row"] <= good <= letter["last_row"]
+
+    result = command(system, tmp_path, "dead-letters", "redrive", letter["id"], "--wait", "--json")
+    upload = json.loads(result.stdout)
+    assert (result.returncode, upload["status"], upload["attempt"]) == (0, "completed", 2), result
+    assert (upload["total_records"], upload["unprocessed_records"]) == (rows, 0)
+    assert rejected(system, upload_id) == truth
+    assert loaded(system, upload_id) == rows - len(truth)
+    assert check(system.addresses["database"]) == []
+    shown_again = command(system, tmp_path, "dead-letters", "show", letter["id"], "--json")
+    assert json.loads(shown_again.stdout)["redriven_at"] is not None

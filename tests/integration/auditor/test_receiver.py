@@ -12,7 +12,9 @@ from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNK_RESULTS
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult
+from rowstream.runtime import steps
 from rowstream.runtime.health import Health
+from rowstream.runtime.steps import Step
 from tests.integration.auditor.process import dead_letters
 from tests.integration.auditor.scene import Scene
 from tests.servers import Server, kafka_settings
@@ -68,3 +70,15 @@ def test_an_upload_cut_short_is_brought_to_rest_at_once(receiver: Receiver, scen
     receiver.take([received(0, one) for one in scene.work(scene.result(upload, 0))], read_chunk_result)
     row = scene.upload(upload)
     assert (row.status, row.total_records, row.unprocessed_records) == ("failed", 25, 15)
+
+
+def test_a_batch_is_reported_once_it_is_committed(receiver: Receiver, scene: Scene) -> None:
+    upload = scene.accept()
+    scene.note(upload)
+    seen: list[tuple[Step, int]] = []
+    steps.observe(lambda step: seen.append((step, scene.totals(upload)[0])))
+    try:
+        receiver.take([received(0, one) for one in scene.work(scene.result(upload, 0))], read_chunk_result)
+    finally:
+        steps.observe(lambda _: None)
+    assert seen == [(Step.RESULTS_FOLDED, 10)]

@@ -16,7 +16,9 @@ from rowstream.database.connection import RELAY_ROLE, make_engine
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import UPLOAD_STATUS
+from rowstream.runtime import steps
 from rowstream.runtime.metrics import OUTBOX_AGE
+from rowstream.runtime.steps import Step
 from tests import servers
 
 
@@ -81,6 +83,21 @@ def test_what_is_stored_is_published_once_with_key_and_headers(database_url: str
     assert sorted(message.value() or b"" for message in messages) == [b"a", b"b"]
     assert {message.key() for message in messages} == {b"key"}
     assert all(message.headers() == [("ce_id", b"1")] for message in messages)
+
+
+def test_it_reports_what_is_delivered_before_and_after_it_is_marked(
+    database_url: str, own_broker: servers.Server
+) -> None:
+    seen: list[tuple[Step, int]] = []
+    steps.observe(lambda step: seen.append((step, waiting(database_url))))
+    try:
+        with relaying(database_url, own_broker.address), psycopg.connect(database_url) as connection:
+            put(connection, "a", "b")
+            connection.commit()
+            servers.until(lambda: len(seen) == 2)
+    finally:
+        steps.observe(lambda _: None)
+    assert seen == [(Step.OUTBOX_PRODUCED, 2), (Step.OUTBOX_MARKED, 0)]
 
 
 def test_an_idle_relay_wakes_at_once(database_url: str, own_broker: servers.Server) -> None:
