@@ -7,13 +7,14 @@ an upload gets on, be it slowly, whatever the others do.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from rowstream.runtime.metrics import CHUNKS_IN_FLIGHT
 
 _LEAST_CHUNKS = 4
 _LEAST_BLOCK = 1 << 20
+_READING_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Budget:
         self._max_chunks, self._max_bytes = max_chunks, max_bytes
         self._held: dict[Share, Held] = {}
         self._lock = threading.Lock()
+        self.reading = threading.Semaphore(_READING_AT_ONCE)
 
     @property
     def uploads(self) -> int:
@@ -107,6 +109,13 @@ class Share:
     def note(self, own: Held) -> None:
         """This upload holds so much now."""
         self._budget.note(self, own)
+
+    def reading(self, size_bytes: int) -> AbstractContextManager[object]:
+        """To be inside while a block is read and cut, which takes several times its bytes; few files at a time may.
+
+        A file of no more than a block need not wait for large ones.
+        """
+        return nullcontext() if size_bytes <= _LEAST_BLOCK else self._budget.reading
 
     def block_bytes(self, alone: int) -> int:
         """How much of a file to read at a time, where an upload that is alone reads `alone` bytes."""

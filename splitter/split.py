@@ -69,7 +69,7 @@ def split(lease: Lease, tools: Tools, share: Share) -> None:
         reading = open_reading(stream, record_type, limits, block_bytes, rules=rules)
         plan = plan or _pin(lease, reading, record_type, limits, tools)
         columns = _columns(plan, reading)
-        _send_all(lease, _cut(reading, columns, record_type, plan, lease), plan, tools, share)
+        _send_all(lease, _cut(reading, columns, record_type, plan, lease, share), plan, tools, share)
     finally:
         stream.close()
 
@@ -128,13 +128,18 @@ def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools, shar
 
 
 def _cut(
-    reading: Reading, columns: tuple[Column, ...], record_type: RecordType, plan: Plan, lease: Lease
+    reading: Reading, columns: tuple[Column, ...], record_type: RecordType, plan: Plan, lease: Lease, share: Share
 ) -> Iterator[Chunk]:
     cutter = Cutter(plan.lanes, max_records=plan.chunk_records, max_bytes=plan.chunk_bytes)
-    before = 0
-    for batch in reading:
-        lane_numbers = lanes_of(batch.records, columns, record_type, plan.lanes)
-        yield from _counted(cutter.add(batch, lane_numbers), lease, record_type)
+    batches, before = iter(reading), 0
+    while True:
+        with share.reading(plan.size_bytes):
+            batch = next(batches, None)
+            if batch is None:
+                break
+            chunks = cutter.add(batch, lanes_of(batch.records, columns, record_type, plan.lanes))
+        del batch  # while its chunks wait for room
+        yield from _counted(chunks, lease, record_type)
         BYTES_READ.inc(reading.bytes_read - before)
         before = lease.bytes_read = reading.bytes_read
     lease.bytes_read = reading.bytes_read
