@@ -93,8 +93,11 @@ CONTROLS = {
         fault=FAULTS["kill-processor"],
         where="record_processor/chunks_committed",
         red="I[123] upload",
-        statement="ALTER TABLE processed_chunks DROP CONSTRAINT processed_chunks_pkey",
-        mend="ALTER TABLE processed_chunks ADD PRIMARY KEY (batch_upload_id, chunk_number)",
+        # The key of the rejections is the guarantee behind: a chunk worked twice would stop at it.
+        statement="ALTER TABLE processed_chunks DROP CONSTRAINT processed_chunks_pkey;"
+        " ALTER TABLE batch_upload_errors DROP CONSTRAINT batch_upload_errors_pkey",
+        mend="ALTER TABLE processed_chunks ADD PRIMARY KEY (batch_upload_id, chunk_number);"
+        " ALTER TABLE batch_upload_errors ADD PRIMARY KEY (batch_upload_id, row_number)",
     ),
     "results-are-acknowledged-once-folded": Control(
         service=AUDITOR,
