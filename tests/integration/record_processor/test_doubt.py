@@ -3,18 +3,20 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from record_processor.doubt import Doubt
+from rowstream.ids import new_id
 from rowstream.kafka.consumer import Received
-from rowstream.kafka.topics import CHUNKS
+from rowstream.kafka.topics import CHUNKS, DEAD_LETTERS
 from rowstream.runtime.settings import StorageSettings
 from tests import servers
 from tests.integration.record_processor.deadly import DEADLY
-from tests.services import Process, process_of, processing, publish
+from tests.services import Process, everything_in, process_of, processing, publish
 from tests.uploads import Uploads, chunks_of, csv_of, member, members, received
 
 
@@ -158,4 +160,27 @@ def test_only_after_a_bad_end_chunks_are_worked_one_by_one(
     tried = sorted(row.chunk_number for row in uploads.execute("SELECT * FROM tried"))
     assert tried == ([] if orderly else list(range(1, 10)))
     assert len(uploads.loaded(upload)) == 20
+    assert uploads.execute("SELECT * FROM chunk_attempts") == []
+
+
+def test_in_doubt_nothing_is_looked_at_that_names_no_chunk_of_ours(
+    uploads: Uploads, database_url: str, own_broker: servers.Server
+) -> None:
+    upload = uploads.accept()
+    uploads.note(upload, lanes=1)
+    Doubt(uploads.owner, "dead", messages=1).enter([message(partition, 0) for partition in range(64)])
+    first, second, third = chunks_of(members(6), upload, chunk_records=2)
+    (strange,) = chunks_of(members(2), new_id())
+    headless = replace(received(first), headers={"mine": "1"})
+    with processing(database_url, own_broker.address):
+        publish(own_broker.address, headless, received(strange), received(first), received(second, body=b"?"))
+        publish(own_broker.address, received(third))
+        servers.until(lambda: len(uploads.ledger(upload)) == 3, what="the end")
+        aside = {one.headers["__connect.errors.stage"]: one for one in everything_in(own_broker.address, DEAD_LETTERS)}
+    assert aside["VALUE_CONVERTER"].value == headless.value
+    assert "has no header" in aside["VALUE_CONVERTER"].headers["__connect.errors.exception.message"]
+    assert aside["TASK_PUT"].headers["upload_id"] == str(strange.upload_id)
+    assert [row.outcome for row in uploads.ledger(upload)] == ["loaded", "unprocessed", "loaded"]
+    (letter,) = uploads.execute("SELECT * FROM dead_letters")
+    assert (letter.error_code, letter.chunk_number) == ("UNK_003", 1)
     assert uploads.execute("SELECT * FROM chunk_attempts") == []
