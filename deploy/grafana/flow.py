@@ -127,8 +127,11 @@ PROCESSOR = Row(
     [
         Panel(
             title="Chunks that wait",
-            says="Not yet taken. Bounded by each upload's window; not to worry about while chunks are settled.",
-            queries={"lag": 'sum(rowstream_consumer_lag{topic="rowstream.chunks.v1"})'},
+            says="Bounded by each upload's window; not to worry about while chunks are settled.",
+            queries={
+                "not yet taken": 'sum(rowstream_consumer_lag{topic="rowstream.chunks.v1"})',
+                "sent and not yet in the ledger": "sum(rowstream_splitter_chunks_in_flight)",
+            },
         ),
         Panel(
             title="Chunks by what became of them", unit="ops", stacked=True,
@@ -143,7 +146,12 @@ PROCESSOR = Row(
         Panel(
             title="Chunks that could not be processed", unit="ops", empty="none",
             says="By reason, each try. A few after a fault are nothing; what goes on needs somebody.",
-            queries={"{{reason}}": _rates("rowstream_processor_chunk_failures_total", by="reason")},
+            queries={
+                "{{reason}}": _rates("rowstream_processor_chunk_failures_total", by="reason"),
+                "refused records of {{record_type}}": _rates(
+                    "rowstream_processor_refused_records_total", by="record_type"
+                ),
+            },
         ),
         Panel(
             title="Batches with keys that were there", unit="ops",
