@@ -6,12 +6,15 @@ an upload gets on, be it slowly, whatever the others do.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rowstream.runtime.metrics import CHUNKS_IN_FLIGHT
 
+T = TypeVar("T")
 _LEAST_CHUNKS = 4
 _LEAST_BLOCK = 1 << 20
 _READING_AT_ONCE = 2
@@ -48,7 +51,11 @@ class Budget:
         self._max_chunks, self._max_bytes = max_chunks, max_bytes
         self._held: dict[Share, Held] = {}
         self._lock = threading.Lock()
-        self.reading = threading.Semaphore(_READING_AT_ONCE)
+        self._readers = ThreadPoolExecutor(_READING_AT_ONCE, thread_name_prefix="reader")
+
+    def read(self, step: Callable[[], T]) -> T:
+        """Do `step` in one of the threads that read; what it raises is raised here."""
+        return self._readers.submit(step).result()
 
     @property
     def uploads(self) -> int:
@@ -110,12 +117,13 @@ class Share:
         """This upload holds so much now."""
         self._budget.note(self, own)
 
-    def reading(self, size_bytes: int) -> AbstractContextManager[object]:
-        """To be inside while a block is read and cut, which takes several times its bytes; few files at a time may.
+    def read(self, step: Callable[[], T], size_bytes: int) -> T:
+        """Read and cut a block of a file of that size, in one of a few threads that all uploads share.
 
-        A file of no more than a block need not wait for large ones.
+        That takes several times the block's bytes, and an allocator keeps for each thread what it has once needed. A
+        file of no more than a block need not wait for large ones.
         """
-        return nullcontext() if size_bytes <= _LEAST_BLOCK else self._budget.reading
+        return step() if size_bytes <= _LEAST_BLOCK else self._budget.read(step)
 
     def block_bytes(self, alone: int) -> int:
         """How much of a file to read at a time, where an upload that is alone reads `alone` bytes."""

@@ -132,13 +132,14 @@ def _cut(
 ) -> Iterator[Chunk]:
     cutter = Cutter(plan.lanes, max_records=plan.chunk_records, max_bytes=plan.chunk_bytes)
     batches, before = iter(reading), 0
-    while True:
-        with share.reading(plan.size_bytes):
-            batch = next(batches, None)
-            if batch is None:
-                break
-            chunks = cutter.add(batch, lanes_of(batch.records, columns, record_type, plan.lanes))
-        del batch  # while its chunks wait for room
+
+    def read_and_cut() -> list[Chunk] | None:
+        batch = next(batches, None)
+        if batch is None:
+            return None
+        return cutter.add(batch, lanes_of(batch.records, columns, record_type, plan.lanes))
+
+    while (chunks := share.read(read_and_cut, plan.size_bytes)) is not None:
         yield from _counted(chunks, lease, record_type)
         BYTES_READ.inc(reading.bytes_read - before)
         before = lease.bytes_read = reading.bytes_read
