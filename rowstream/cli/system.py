@@ -46,7 +46,8 @@ def up(
     """Run a whole system until Ctrl-C: broker, database, object store and the four services.
 
     It needs nothing but what is installed with rowstream, listens on 127.0.0.1 only and keeps all its state in one
-    folder. A part that dies is started again.
+    folder. A part that dies is started again. The variable `ROWSTREAM_UP_BROKER_MEMORY` says how many bytes of memory
+    the embedded broker may fill before its topic of chunks is made anew (1 GB unless it is set).
 
     Example: rowstream up --port 9000
     """
