@@ -116,9 +116,10 @@ def test_a_constraint_that_waits_for_commit_refuses_one_record_as_well(uploads: 
     is_exact(uploads, upload, 9)
 
 
+@pytest.mark.parametrize("chunk_records", [2, 8])
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "chunk by chunk"])
 def test_who_is_first_is_decided_again_without_the_refused(
-    uploads: Uploads, processor: Processor, *, together: bool
+    uploads: Uploads, processor: Processor, *, together: bool, chunk_records: int
 ) -> None:
     upload = noted(uploads)
     refuse(uploads, "first_name = 'no'")
@@ -126,7 +127,7 @@ def test_who_is_first_is_decided_again_without_the_refused(
     line = "M{},C1,a@example.org,2026-01-31,recertification,{}\n"
     first_names = [("A", "no"), ("B", "x"), ("A", "no"), ("B", "no"), ("A", "y"), ("A", "no"), ("A", "z"), ("C", "no")]
     file = header + "".join(line.format(*each) for each in first_names).encode()
-    chunks = chunks_of(file, upload, chunk_records=2)
+    chunks = chunks_of(file, upload, chunk_records=chunk_records)
     for batch in [chunks] if together else [[chunk] for chunk in chunks]:
         work(processor, batch)
     assert sorted(uploads.loaded(upload)) == [3, 6]
@@ -174,7 +175,7 @@ def test_any_batches_and_any_refusals_give_the_same_outcome(uploads: Uploads, pr
         for number in range(150)
     ]
     upload = noted(uploads)
-    chunks = chunks_of(csv_of(records), upload, chunk_records=10)
+    chunks = chunks_of(csv_of(records), upload, chunk_records=rng.choice([10, 40, 150]))
     while chunks:
         size = rng.randrange(1, 6)
         work(processor, chunks[:size])
