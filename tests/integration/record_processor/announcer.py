@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from functools import cache
 
 from rowstream.records import registry
 from rowstream.runtime.logging import configure_logging
@@ -18,7 +19,7 @@ from tests.services import processing
 def main(url: str, broker: str, last: str) -> None:
     """Work until killed."""
     configure_logging("announcer")
-    registry.record_types = lambda: TYPES
+    registry.record_types = cache(lambda: TYPES)
 
     def die(step: Step) -> None:
         if step.value == last:
