@@ -44,6 +44,7 @@ WRITERS = {
     "upload_lanes": {SPLITTER_ROLE: {INSERT}, PROCESSOR_ROLE: {UPDATE}, AUDITOR_ROLE: {UPDATE}},
     "upload_control": {GATEWAY_ROLE: {INSERT, UPDATE}, PROCESSOR_ROLE: {UPDATE}},
     "chunk_attempts": {PROCESSOR_ROLE: WRITE},
+    "sending_hold": {},
     "partitions_in_work": {PROCESSOR_ROLE: WRITE},
     "dead_letters": {GATEWAY_ROLE: {UPDATE}, SPLITTER_ROLE: {INSERT}, PROCESSOR_ROLE: {INSERT}},
     "outbox": {
