@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 def is_migrated(conn: Connection) -> bool:
