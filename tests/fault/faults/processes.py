@@ -41,7 +41,7 @@ def freeze_long(scene: Scene) -> Iterator[str]:
     """SIGSTOP until all others have finished, however long that takes, then woken: a zombie of an ended upload."""
     pid, where = _strike(scene, signal.SIGSTOP)
     try:
-        scene.until(scene.all_ended, "the others to finish what a frozen process held", seconds=60)
+        scene.until(scene.all_ended, "the others to finish what a frozen process held", seconds=180)
     finally:
         _wake(pid)
     yield f"{where}, until the others had ended everything"

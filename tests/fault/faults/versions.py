@@ -29,7 +29,7 @@ def older_schema(scene: Scene) -> Iterator[str]:
     older = [service for service in scene.world.services.values() if service.wanted][1::2]
     scene.world.replace(*older, extra={"FAULT_PATCH": str(OLDER)})
     scene.begin_and_wait()
-    scene.until(scene.all_ended, "the end of all uploads", seconds=90)
+    scene.until(scene.all_ended, "the end of all uploads", seconds=180)
     scene.world.replace(*older)
     yield ", ".join(service.name for service in older)
 
@@ -52,7 +52,7 @@ def clock_jump(scene: Scene) -> Iterator[str]:
     clock.write_text(f"{jump}\n")
     time.sleep(_JUMPED_SECONDS)
     clock.write_text("+0\n")
-    scene.until(scene.all_ended, "the end of all uploads", seconds=90)
+    scene.until(scene.all_ended, "the end of all uploads", seconds=180)
     scene.world.replace(*processes)
     yield f"{module} by {jump}, at {scene.plan.share:.0%} of the records"
 
