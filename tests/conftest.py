@@ -1,5 +1,6 @@
 """Fixtures for every test that needs a real server; each pytest-xdist worker has servers of its own."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from rowstream.storage.s3 import S3Store
 from tests import servers
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _short_logs() -> None:
-    """Log lines as JSON; structlog's own default draws stack traces with all their variables, which takes seconds."""
+@pytest.fixture(autouse=True)
+def _short_logs() -> Iterator[None]:
+    """Log lines as JSON; structlog's own default draws stack traces with all their variables, which takes seconds.
+
+    A test that sets up logging as a service does leaves nothing of it, and of its captured streams, to the next one.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -22,6 +26,11 @@ def _short_logs() -> None:
             structlog.processors.JSONRenderer(default=str),
         ]
     )
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -2,25 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from rowstream.runtime.logging import _NotAgain, client_logger, configure_logging, get_logger, log_context, traced
 from rowstream.runtime.settings import DatabaseSettings
 
 CELL = "Müller, Anna"
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
