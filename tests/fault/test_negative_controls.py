@@ -20,6 +20,8 @@ from tests.fault.run import Outcome, strike
 from tests.fault.scene import Scene
 from tests.fault.world import World, world
 
+pytestmark = pytest.mark.fault
+
 _BROKEN = Path(__file__).parent / "broken"
 _NEVER = "3600"
 _LONGEST = 240.0

@@ -8,6 +8,8 @@ from tests.fault.plan import KINDS, plan_of
 from tests.fault.run import Run
 from tests.fault.world import world
 
+pytestmark = pytest.mark.fault
+
 _FIRST = len(KINDS)  # the first number of which each kind strikes at its second place
 
 
