@@ -231,7 +231,7 @@ def test_a_signal_during_the_start_leaves_nothing(place: Place) -> None:
         until(lambda: len(psutil.Process(up.pid).children()) >= 2)
         children = psutil.Process(up.pid).children(recursive=True)
         up.send_signal(signal.SIGINT)
-        assert up.wait(30) == 0
+        assert up.wait(90) == 0
         assert up.stdout is not None
         assert up.stdout.read() == ""
     assert gone(children)
