@@ -53,7 +53,7 @@ class System:
         found: dict[str, Cost] = {}
         for process in self.process.children(recursive=True):
             try:
-                name, cost = _name(process), _cost(process)
+                name, cost = _name(process), cost_of(process)
             except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
                 continue
             known = found.get(name)
@@ -109,7 +109,8 @@ def _name(process: psutil.Process) -> str:
         return ""
 
 
-def _cost(process: psutil.Process) -> Cost:
+def cost_of(process: psutil.Process) -> Cost:
+    """What a process has cost so far."""
     times = process.cpu_times()
     status = Path(f"/proc/{process.pid}/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))

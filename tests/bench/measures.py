@@ -1,7 +1,7 @@
 """What the benchmark measures, on a running system."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from tests.whole_system import Cost, System
 
 console = Console(width=120)
 
+Costs = Mapping[str, Cost]
+"""What each process has cost so far, by name."""
+
 
 def small(system: System, count: int) -> dict[str, float]:
     """Uploads of 10 records, one after the other, on an idle system: seconds from accepted to completed."""
@@ -24,7 +27,7 @@ def small(system: System, count: int) -> dict[str, float]:
             upload = workload.wait_for(api, workload.hand_in(api, workload.small_file(number)), every=0.02)
             assert upload["succeeded_records"] == 10, upload
             seconds.append(_database_seconds(upload))
-    return _spread(seconds)
+    return {**_spread(seconds), "count": count}
 
 
 def beside(system: System, folder: Path, rows: int, count: int) -> dict[str, float]:
@@ -53,7 +56,7 @@ def _spread(seconds: Sequence[float]) -> dict[str, float]:
     return {"p50": statistics.median(ordered), "p95": ordered[int(len(ordered) * 0.95)], "max": ordered[-1]}
 
 
-def against_copy(system: System, folder: Path, rows: int, runs: int) -> dict[str, Any]:
+def against_copy(system: System, folder: Path, rows: int, runs: int, costs: Callable[[], Costs]) -> dict[str, Any]:
     """A large file and \\copy of its clean lines in turn, with what each process and stage took for it."""
     file, truth = workload.sample(folder, rows)
     clean = workload.clean_lines(file, truth)
@@ -64,12 +67,12 @@ def against_copy(system: System, folder: Path, rows: int, runs: int) -> dict[str
     with system.api as api:
         for run in range(runs + 1):
             copy.empty_tables(database)
-            before, stages_before = system.costs(), _stages(system)
+            before, stages_before = costs(), _stages(system)
             upload = workload.wait_for(api, workload.hand_in(api, file), every=0.1)
             counts = upload["succeeded_records"], upload["failed_records"]
             assert counts == (rows - bad, bad), f"{counts} is not what was planted: {rows - bad}, {bad}"
             seconds = _database_seconds(upload)
-            after, stages_after = system.costs(), _stages(system)
+            after, stages_after = costs(), _stages(system)
             baseline = copy.copy_seconds(database, clean)
             console.print(f"  run {run}: {seconds:.2f} s, \\copy {baseline:.2f} s, ratio {seconds / baseline:.2f}")
             if run:  # the first one warms up
@@ -80,6 +83,7 @@ def against_copy(system: System, folder: Path, rows: int, runs: int) -> dict[str
                 stages = {name: stages_after[name] - stages_before.get(name, 0.0) for name in stages_after}
     return {
         "rows": rows,
+        "runs": runs,
         "seconds": statistics.median(ours),
         "copy_seconds": statistics.median(copies),
         "ratio": statistics.median(ratios),
