@@ -80,13 +80,14 @@ _UNCLAIMED = text(f"""
       AND NOT EXISTS (SELECT FROM upload_splits s WHERE s.batch_upload_id = u.id AND s.attempt >= u.attempt)
     GROUP BY u.id ORDER BY u.id
 """)  # noqa: S608 - put together from the constant above
+# What a splitter noted of the attempt before says nothing of this one.
 _SIGHTINGS = text(f"""
     SELECT u.id, s.batch_upload_id IS NOT NULL AS noted,
            CASE WHEN s.lease_until > clock_timestamp() THEN s.holder END AS holder,
            u.status, u.attempt, u.processed_records + u.unprocessed_records AS counted,
            s.records_split, s.bytes_read, s.chunks,
            (SELECT sum(l.next_seq) FROM upload_lanes l WHERE l.batch_upload_id = u.id) AS settled
-    FROM batch_uploads u LEFT JOIN upload_splits s ON s.batch_upload_id = u.id
+    FROM batch_uploads u LEFT JOIN upload_splits s ON s.batch_upload_id = u.id AND s.attempt >= u.attempt
     WHERE {_OPEN} AND u.status IN ('pending', 'processing')
 """)  # noqa: S608 - put together from the constant above
 

@@ -192,6 +192,21 @@ def test_an_upload_that_a_live_lease_does_not_move_is_stuck(scene: Scene) -> Non
     assert stuck() == 0
 
 
+def test_a_retried_upload_that_no_splitter_noted_again_is_stuck_though_others_move(scene: Scene) -> None:
+    clock = Clock()
+    mender = reconciler(scene, clock)
+    lost, moving = started(scene, chunks=1), scene.accept()
+    scene.fail(lost, records_split=10)
+    scene.fold(woken=(lost,))
+    scene.retry(lost)
+    scene.note(moving)
+    for seconds in (0, 61):
+        clock.now = seconds
+        scene.execute("UPDATE upload_splits SET bytes_read = :bytes WHERE holder IS NOT NULL", bytes=seconds)
+        mender.measure()
+    assert stuck() == 1
+
+
 def test_an_upload_that_cannot_be_mended_does_not_keep_the_others_from_it(scene: Scene) -> None:
     bad, good = started(scene, chunks=1), started(scene, chunks=1)
     for upload in (bad, good):
