@@ -1,8 +1,8 @@
 """Checks of a record type's declaration: a mistake is told where it is made, in the words of the declaration."""
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 
 import dataframely as dy
 import polars as pl
@@ -10,9 +10,7 @@ import polars as pl
 from rowstream.errors import Fatal
 from rowstream.records.headers import spelling
 from rowstream.records.parse import CELL_TYPES, FLOATS
-
-if TYPE_CHECKING:
-    from rowstream.records.record_type import RecordType
+from rowstream.records.rules import BusinessRule, Derived
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")  # 63 bytes is what Postgres takes for a name
 _RESERVED_COLUMNS: Final = frozenset(
@@ -21,13 +19,39 @@ _RESERVED_COLUMNS: Final = frozenset(
 _RESERVED_TABLES: Final = frozenset(
     {
         "alembic_version", "api_keys", "batch_upload_audit_logs", "batch_upload_errors", "batch_uploads",
-        "chunk_attempts", "dead_letters", "message_schemas", "organizations", "outbox", "partitions_in_work",
-        "processed_chunks", "record_type_tables", "upload_control", "upload_lanes", "upload_splits",
+        "chunk_attempts", "dead_letters", "held_records", "message_schemas", "organizations", "outbox",
+        "partitions_in_work", "processed_chunks", "record_type_tables", "sending_hold", "upload_control",
+        "upload_lanes", "upload_splits",
     }
 )  # fmt: skip
 
 
-def check(record_type: "RecordType") -> None:
+class _Declared(Protocol):
+    """What of a record type is checked; `RecordType` says what each means."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def schema(self) -> type[dy.Schema]: ...
+    @property
+    def key(self) -> tuple[str, ...]: ...
+    @property
+    def spellings(self) -> Mapping[str, tuple[str, ...]]: ...
+    @property
+    def missing(self) -> frozenset[str]: ...
+    @property
+    def rules(self) -> tuple[BusinessRule, ...]: ...
+    @property
+    def derived(self) -> Mapping[str, Derived]: ...
+    @property
+    def on_duplicate(self) -> str: ...
+
+
+def check(record_type: _Declared) -> None:
     """Find the first contradiction of a declaration.
 
     Raises:
@@ -38,7 +62,7 @@ def check(record_type: "RecordType") -> None:
             raise Fatal(f"record type {record_type.name!r}: {problem}")
 
 
-def _names(record_type: "RecordType") -> Iterator[str]:
+def _names(record_type: _Declared) -> Iterator[str]:
     for what, name in (("name", record_type.name), ("table", record_type.table)):
         if not _NAME.fullmatch(name):
             yield f"its {what} {name!r} must be snake_case, at most 63 characters"
@@ -48,7 +72,7 @@ def _names(record_type: "RecordType") -> Iterator[str]:
         yield f"its version {record_type.version} must be 1 or more"
 
 
-def _columns(record_type: "RecordType") -> Iterator[str]:
+def _columns(record_type: _Declared) -> Iterator[str]:
     columns = record_type.schema.columns()
     if not columns:
         yield "its schema has no columns"
@@ -78,7 +102,7 @@ def _column(name: str, column: dy.Column) -> Iterator[str]:
         yield f"the error_code {code!r} of column {name!r} must start with VAL_"
 
 
-def _key(record_type: "RecordType") -> Iterator[str]:
+def _key(record_type: _Declared) -> Iterator[str]:
     columns = record_type.schema.columns()
     if not record_type.key or len(set(record_type.key)) < len(record_type.key):
         yield f"its key {record_type.key!r} must name one or more columns, each once"
@@ -91,7 +115,7 @@ def _key(record_type: "RecordType") -> Iterator[str]:
             yield f"its key column {name!r} is a float, and floats are not equal to themselves; use Decimal or String"
 
 
-def _headers(record_type: "RecordType") -> Iterator[str]:
+def _headers(record_type: _Declared) -> Iterator[str]:
     columns = record_type.schema.columns()
     taken: dict[str, str] = {}
     for name in record_type.spellings.keys() - columns.keys():
@@ -105,7 +129,7 @@ def _headers(record_type: "RecordType") -> Iterator[str]:
         yield f"missing={missing!r} must be a set of texts: frozenset({{{missing!r}}})"
 
 
-def _rules(record_type: "RecordType") -> Iterator[str]:
+def _rules(record_type: _Declared) -> Iterator[str]:
     columns = record_type.schema.columns()
     codes = [rule.code for rule in record_type.rules]
     if len(set(codes)) < len(codes):
@@ -118,14 +142,14 @@ def _rules(record_type: "RecordType") -> Iterator[str]:
         yield from _expression(record_type, f"the business rule {rule.code}", rule.violated, pl.Boolean())
 
 
-def _derived(record_type: "RecordType") -> Iterator[str]:
+def _derived(record_type: _Declared) -> Iterator[str]:
     for name in record_type.derived.keys() & record_type.schema.columns().keys():
         yield f"the derived column {name!r} is a column of its schema already"
     for name, derived in record_type.derived.items():
         yield from _expression(record_type, f"the derived column {name!r}", derived.value, derived.column.dtype)
 
 
-def _expression(record_type: "RecordType", what: str, value: pl.Expr, dtype: pl.DataType) -> Iterator[str]:
+def _expression(record_type: _Declared, what: str, value: pl.Expr, dtype: pl.DataType) -> Iterator[str]:
     columns = {name: column.dtype for name, column in record_type.schema.columns().items()}
     try:
         found = pl.LazyFrame(schema=columns).select(value).collect_schema().dtypes()
@@ -136,7 +160,7 @@ def _expression(record_type: "RecordType", what: str, value: pl.Expr, dtype: pl.
             yield f"{what} must give one {dtype}, it gives {', '.join(map(str, found))}"
 
 
-def _refused_for_now(record_type: "RecordType") -> Iterator[str]:
+def _refused_for_now(record_type: _Declared) -> Iterator[str]:
     if record_type.on_duplicate not in {"reject", "replace", "review"}:
         yield f"on_duplicate={record_type.on_duplicate!r} is unknown; say 'reject'"
     elif record_type.on_duplicate != "reject":

@@ -11,6 +11,7 @@ import polars as pl
 
 from rowstream.records import declaration
 from rowstream.records.headers import spelling
+from rowstream.records.rules import BusinessRule, Derived
 
 Sampler = Callable[[np.ndarray, np.random.Generator], pl.DataFrame]
 """Makes realistic text cells: (numbers, generator) to one String column for each column of the type.
@@ -18,38 +19,6 @@ Sampler = Callable[[np.ndarray, np.random.Generator], pl.DataFrame]
 Numbers are int64, unique in the file and below 2**40. Different numbers must give different keys, and every record must
 be valid; the same arguments must give the same cells. An empty text or null is a missing cell.
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class BusinessRule:
-    """A rule over several columns, judged only for records whose cells are valid one by one.
-
-    Attributes:
-        code: `BIZ_` and a number or name; one code a rule.
-        message: For people: what the rule asks for.
-        fields: The columns that the rule looks at.
-        violated: Over the typed columns; true where the record breaks the rule, null counts as not violated.
-        breaks: Cells, by column, that break the rule whatever the other cells say; sample files are planted with them.
-    """
-
-    code: str
-    message: str
-    fields: tuple[str, ...]
-    violated: pl.Expr
-    breaks: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Derived:
-    """A further column of the table, computed from the typed columns of an accepted record.
-
-    Attributes:
-        column: Its type; it may be null where the value may be.
-        value: Over the typed columns.
-    """
-
-    column: dy.Column
-    value: pl.Expr
 
 
 @dataclass(frozen=True, kw_only=True)

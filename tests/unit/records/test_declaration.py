@@ -5,6 +5,7 @@ import dataframely as dy
 import polars as pl
 import pytest
 
+from rowstream.database.tables import metadata
 from rowstream.errors import Fatal
 from rowstream.records import BusinessRule, Derived
 from tests.unit.records.support import record_type, schema
@@ -103,3 +104,9 @@ def test_a_header_may_be_written_in_many_ways(header: str, column: str | None) -
         schema=columns, key=("first_name",), spellings={"first_name": ("given_name",), "street": ("Straße",)}
     )
     assert declared.column_of(header) == column
+
+
+@pytest.mark.parametrize("table", sorted([*metadata.tables, "alembic_version"]))
+def test_no_table_of_rowstream_can_be_taken(table: str) -> None:
+    with pytest.raises(Fatal, match="one of rowstream's own"):
+        record_type(table=table)
