@@ -63,7 +63,11 @@ def cancel(
     "/{upload_id}/retry", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Try a failed upload again"
 )
 def retry(upload_id: UploadInPath, caller: TheCaller, gateway: TheGateway, response: Response) -> Upload:
-    """Work on all that has no outcome yet, from the stored file, as a further attempt; what was done stays done."""
+    """Work on all that has no outcome yet, from the stored file, as a further attempt; what was done stays done.
+
+    That holds for duplicates too: a record that is worked only now and has the key of one that was accepted is rejected
+    as its duplicate, even where it comes first in the file.
+    """
     return _ask(gateway, caller, upload_id, Verb.RETRY, response)
 
 

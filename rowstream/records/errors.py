@@ -68,7 +68,7 @@ ERROR_CODES: Final[tuple[ErrorCode, ...]] = (
     ErrorCode(
         "DUP_001",
         "the key is already loaded, or earlier in this file; judged only for records without any other error",
-        "the record is rejected, the first one named",
+        "the record is rejected, the one that has the key named",
     ),
     ErrorCode(
         "DB_001",
