@@ -15,6 +15,8 @@ import httpx
 import psutil
 import psycopg
 
+from tests.servers.versitygw import ACCESS_KEY, SECRET_KEY
+
 WORKERS = ("ingest_gateway", "splitter", "record_processor", "auditor")
 
 
@@ -78,6 +80,23 @@ def running(state_dir: Path, *, processors: int = 2, settings: Mapping[str, str]
             up.wait(60)
 
 
+def on_real_servers(*, broker: str, database: str, storage: str) -> dict[str, str]:
+    """Settings with which `rowstream up` runs on these: a broker, a database's URL, and versitygw; no embedded one."""
+    return {
+        "ROWSTREAM_UP_BROKER": broker,
+        "ROWSTREAM_UP_DATABASE": database,
+        "ROWSTREAM_UP_STORAGE": f"http://{storage}",
+        "ROWSTREAM_STORAGE__ACCESS_KEY_ID": ACCESS_KEY,
+        "ROWSTREAM_STORAGE__SECRET_ACCESS_KEY": SECRET_KEY,
+    }
+
+
+def peak_megabytes(pid: int) -> float:
+    """The most memory that a process ever held."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+
+
 def planted_rows(truth: Path) -> dict[int, str]:
     """The code of each record that must be rejected, by its row, from a sample's truth."""
     faults = map(json.loads, truth.read_text().splitlines())
@@ -102,7 +121,7 @@ def _name(process: psutil.Process) -> str:
     try:
         words = process.cmdline()
         if "-m" in words:
-            module = words[words.index("-m") + 1]
+            module = words[words.index("-m") + 1].replace("rowstream.stack.bucket_server", "localbucket")
             return f"{module} :{process.environ()['ROWSTREAM_HTTP__PORT']}" if module == "record_processor" else module
         return "tansu" if process.name().startswith("tansu") else process.name()
     except (psutil.Error, KeyError):  # it ended, or has just begun
@@ -112,6 +131,4 @@ def _name(process: psutil.Process) -> str:
 def cost_of(process: psutil.Process) -> Cost:
     """What a process has cost so far."""
     times = process.cpu_times()
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    return Cost(times.user + times.system, peak / 1024)
+    return Cost(times.user + times.system, peak_megabytes(process.pid))

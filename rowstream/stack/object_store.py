@@ -9,6 +9,7 @@ from rowstream.stack.probes import listens
 from rowstream.stack.state_dir import StateDir
 
 OBJECT_STORE = "object_store"
+_SERVER = "rowstream.stack.bucket_server"
 
 
 def object_store_part(state: StateDir, port: int, bucket: str) -> Part:
@@ -16,7 +17,7 @@ def object_store_part(state: StateDir, port: int, bucket: str) -> Part:
     folder = state.path / "objects"
     return Part(
         name=OBJECT_STORE,
-        command=(sys.executable, "-P", "-m", "localbucket", "--host", "127.0.0.1", "--port", str(port), str(folder)),
+        command=(sys.executable, "-P", "-m", _SERVER, "--host", "127.0.0.1", "--port", str(port), str(folder)),
         environment={**os.environ, "PYTHONUNBUFFERED": "1"},
         folder=state.path,
         prepare=lambda: _make_folders(folder, folder / bucket),

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.servers.server import Server, free_port, listens, running
 
 BUCKET = "rowstream"
+_SERVER = "rowstream.stack.bucket_server"  # localbucket, as `rowstream up` runs it
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def object_store_server(folder: Path) -> Iterator[Server]:
     (objects / BUCKET).mkdir(parents=True)
     server = Server(
         name="object store",
-        command=[sys.executable, "-m", "localbucket", "--host", "127.0.0.1", "--port", str(port), str(objects)],
+        command=[sys.executable, "-m", _SERVER, "--host", "127.0.0.1", "--port", str(port), str(objects)],
         port=port,
         log=folder / "object_store.log",
         environment={"PATH": os.defpath},

@@ -1,12 +1,15 @@
 """The embedded broker, database and object store: each killed, each back, none reachable by others."""
 
 import asyncio
+import hashlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,6 +66,12 @@ def listener(port: int) -> psutil.Process:
     connections = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
     pids = {one.pid for one in connections if one.laddr and one.laddr.port == port and one.pid}
     return min((psutil.Process(pid) for pid in pids), key=psutil.Process.create_time)
+
+
+def peak_bytes(process: psutil.Process) -> int:
+    """The most memory that it ever held."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) << 10
 
 
 def listening_addresses(process: psutil.Process) -> set[str]:
@@ -150,6 +159,31 @@ def test_what_a_killed_system_left_does_not_keep_the_database_from_starting(stat
         asyncio.run(start_and_stop())
         assert another.poll() is None
         another.kill()
+
+
+def test_an_object_of_any_size_takes_little_memory_and_half_of_one_is_none(state: StateDir) -> None:
+    port = ports.choose(["store"], {})["store"]
+    url, size = f"http://127.0.0.1:{port}/records", 200 << 20
+
+    def blocks() -> Iterator[bytes]:
+        for number in range(200):
+            yield bytes([number % 256]) * (1 << 20)
+
+    async def scene() -> None:
+        async with kept_going(state, object_store_part(state, port, "records")):
+            put = partial(httpx.put, content=blocks(), headers={"Content-Length": str(size)}, timeout=120)
+            answer = await asyncio.to_thread(put, f"{url}/large.csv")
+            assert answer.status_code == 200
+            digest = hashlib.md5(b"".join(blocks()), usedforsecurity=False).hexdigest()
+            assert answer.headers["etag"] == f'"{digest}"'
+            assert (state.path / "objects" / "records" / "large.csv").stat().st_size == size
+            assert peak_bytes(listener(port)) < 120 << 20
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(f"PUT /records/half.csv HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+                client.sendall(bytes(20 << 20))
+            await until(lambda: [path.name for path in (state.path / "objects" / "records").iterdir()] == ["large.csv"])
+
+    asyncio.run(scene())
 
 
 def test_the_bucket_is_there_and_survives_the_store(state: StateDir) -> None:
