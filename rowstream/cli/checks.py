@@ -4,20 +4,24 @@ import http.client
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from rowstream.cli.topics import broker_settings
 from rowstream.database import connection
 from rowstream.database.migrate import is_migrated
 from rowstream.errors import RowstreamError
-from rowstream.kafka.topics import TOPICS, topic_partitions
-from rowstream.records.registry import record_types
+from rowstream.kafka.topics import Topic, topic_partitions, topics_with
+from rowstream.records.registry import announced, record_types
 from rowstream.runtime.settings import KafkaSettings, StorageSettings
 from rowstream.stack.addresses import Addresses, without_password
-from rowstream.stack.broker import PARTITIONS
+from rowstream.stack.broker import BROKER, PARTITIONS
+from rowstream.stack.object_store import STORAGE
+from rowstream.stack.postgres import DATABASE
 from rowstream.stack.probes import get, waiting_for
+from rowstream.stack.services import process_name
 from rowstream.stack.state_dir import NEEDED_BYTES, StateDir
 from rowstream.storage.s3 import S3Store
 
@@ -54,16 +58,13 @@ def machine_checks(state: StateDir) -> Iterator[Check]:
 
 
 def system_checks(system: Addresses, state: StateDir) -> Iterator[Check]:
-    """What has to be right in a running system."""
-    yield "ingest_gateway", lambda: _ready(f"{system.gateway}/readyz", state)
+    """What has to be right in a running system; each is named like the part that it looks at."""
     for service, urls in system.metrics.items():
         for number, url in enumerate(urls, 1):
-            name = f"{service}-{number}" if len(urls) > 1 else service
-            if not url.startswith(system.gateway):
-                yield name, lambda url=url: _ready(url.removesuffix("/metrics") + "/readyz", state)  # type: ignore[misc]
-    yield "database", lambda: _database(system.database)
-    yield "topics", lambda: _topics(broker_settings(system.broker), state.read_json(PARTITIONS))
-    yield "bucket", lambda: _bucket(system)
+            yield process_name(service, number), partial(_ready, url.removesuffix("/metrics") + "/readyz", state)
+    yield DATABASE, lambda: _database(system.database)
+    yield BROKER, lambda: _broker(broker_settings(system.broker), state.read_json(PARTITIONS))
+    yield STORAGE, lambda: _storage(system)
 
 
 def look(check: Check) -> Finding:
@@ -136,24 +137,31 @@ def _database(url: str) -> str:
     return f"Postgres {version} at {without_password(url)}, migrated"
 
 
-def _topics(broker: KafkaSettings, recorded: Mapping[str, int]) -> str:
-    found = topic_partitions(broker)
-    if missing := [topic.name for topic in TOPICS if topic.name not in found]:
+def _broker(broker: KafkaSettings, recorded: Mapping[str, int]) -> str:
+    return judge_topics(topics_with(announced()), topic_partitions(broker), recorded, broker.bootstrap_servers)
+
+
+def judge_topics(wanted: Sequence[Topic], found: Mapping[str, int], recorded: Mapping[str, int], where: str) -> str:
+    """Whether a broker has what is wanted, by the partition counts that were found and those recorded earlier; pure.
+
+    Raises:
+        Wrong: a topic is missing, or has fewer partitions than plans in flight may count on.
+    """
+    if missing := [topic.name for topic in wanted if topic.name not in found]:
         raise Wrong(
-            f"missing at {broker.bootstrap_servers}: {', '.join(missing)}",
-            "run `rowstream topics --make`, which makes them",
+            f"topics missing at {where}: {', '.join(missing)}", "run `rowstream topics --make`, which makes them"
         )
     wrong = [
-        f"{topic.name} has {found[topic.name]} partitions, not {wanted}"
-        for topic in TOPICS
-        if found[topic.name] < (wanted := recorded.get(topic.name, topic.partitions))
+        f"{topic.name} has {found[topic.name]} partitions, not {count}"
+        for topic in wanted
+        if found[topic.name] < (count := recorded.get(topic.name, topic.partitions))
     ]
     if wrong:
         raise Wrong("; ".join(wrong), "let running uploads end, then run `rowstream topics --make`")
-    return f"{len(TOPICS)} at {broker.bootstrap_servers}"
+    return f"{len(wanted)} topics at {where}"
 
 
-def _bucket(system: Addresses) -> str:
+def _storage(system: Addresses) -> str:
     # The environment's credentials, as the services use them; the embedded store takes any.
     settings = StorageSettings(
         **{
@@ -165,8 +173,10 @@ def _bucket(system: Addresses) -> str:
         }
     )
     if not S3Store(settings).bucket_exists(system.bucket):
-        raise Wrong(f"{system.bucket} is not at {system.storage or 'AWS'}", "make the bucket, or correct the setting")
-    return f"{system.bucket} at {system.storage or 'AWS'}"
+        raise Wrong(
+            f"bucket {system.bucket} is not at {system.storage or 'AWS'}", "make the bucket, or correct the setting"
+        )
+    return f"bucket {system.bucket} at {system.storage or 'AWS'}"
 
 
 def _storage_in_environment() -> dict[str, str]:

@@ -11,10 +11,15 @@ from rich.console import Console
 from rowstream.cli.options import DEFAULT_STATE_DIR
 from rowstream.cli.output import answer, note
 from rowstream.stack.addresses import API_KEY, Addresses, without_password
-from rowstream.stack.runner import Ended, Event, Ready, Recycled, Starting
+from rowstream.stack.runner import Announcing, Ended, Event, Ready, Recycled, Starting
 
 if TYPE_CHECKING:
     from rich.status import Status
+
+_KEPT = (
+    "what is announced stays in the embedded broker until `up` ends, and is lost then; announce many records on a real "
+    "Kafka (--broker)"
+)
 
 
 class StartView:
@@ -45,10 +50,15 @@ class StartView:
                 self._ready(part, seconds)
             case Ended(part, reason, delay, log):
                 note(f"{_clock()} {part} {reason}; starting it again in {delay:.1f} s (log: {log})")
-            case Recycled(part, seconds, before, after, None):
-                note(f"{_clock()} {part} freed: {before >> 20} MB before, {after >> 20} MB now ({seconds:.0f} s)")
-            case Recycled(part, _, _, _, failure):
+            case Recycled(part, seconds, before, after, limit, None):
+                still = "" if after < limit else f", more than {limit >> 20} MB: {_KEPT}"
+                note(
+                    f"{_clock()} {part} freed: {before >> 20} MB before, {after >> 20} MB now ({seconds:.0f} s){still}"
+                )
+            case Recycled(part, failure=failure):
                 note(f"{_clock()} {part} not freed, to be tried again: {failure}")
+            case Announcing(part, record_types):
+                note(f"{part} keeps every accepted record of {', '.join(record_types)} in memory: {_KEPT}")
         if self._status:
             self._status.update(f"{self._what}, waiting for {', '.join(self._missing) or 'nothing more'}")
 

@@ -61,7 +61,7 @@ def make_topics(state: StateDir, broker: Broker, *, replication: int = 1) -> Non
     Raises:
         Retryable: the broker does not answer.
     """
-    topics = topics_with(state.read_json(_ANNOUNCED))
+    topics = topics_with(announced_types(state))
     create_topics(broker, topics=topics, partitions=state.read_json(PARTITIONS), replication=replication)
     state.write_json(PARTITIONS, topic_partitions(broker))
 
@@ -69,3 +69,8 @@ def make_topics(state: StateDir, broker: Broker, *, replication: int = 1) -> Non
 def note_announced(state: StateDir, record_types: Iterable[str]) -> None:
     """Remember which record types are announced, so that `make_topics` makes theirs too."""
     state.write_json(_ANNOUNCED, dict.fromkeys(record_types, True))
+
+
+def announced_types(state: StateDir) -> tuple[str, ...]:
+    """The record types of which `note_announced` was told."""
+    return tuple(state.read_json(_ANNOUNCED))

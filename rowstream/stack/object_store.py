@@ -8,7 +8,7 @@ from rowstream.stack.part import Part
 from rowstream.stack.probes import listens
 from rowstream.stack.state_dir import StateDir
 
-OBJECT_STORE = "object_store"
+STORAGE = "storage"
 _SERVER = "rowstream.stack.bucket_server"
 
 
@@ -16,7 +16,7 @@ def object_store_part(state: StateDir, port: int, bucket: str) -> Part:
     """The object store at `port`, with `bucket` in it."""
     folder = state.path / "objects"
     return Part(
-        name=OBJECT_STORE,
+        name=STORAGE,
         command=(sys.executable, "-P", "-m", _SERVER, "--host", "127.0.0.1", "--port", str(port), str(folder)),
         environment={**os.environ, "PYTHONUNBUFFERED": "1"},
         folder=state.path,

@@ -22,7 +22,7 @@ from rowstream.stack.part import Account, Part, Probe
 from rowstream.stack.process import guarded
 from rowstream.stack.state_dir import StateDir
 
-POSTGRES = "postgres"
+DATABASE = "database"
 USER = "rowstream"
 NAME = "rowstream"
 _PASSWORD = "database_password"  # noqa: S105 - the name of the file, not what is in it
@@ -47,7 +47,7 @@ def postgres_part(state: StateDir, port: int) -> Part:
     data = state.path / "postgres" / "data"
     options = [f"-c{name}={value}" for name, value in options_for(state.free_bytes()).items()]
     return Part(
-        name=POSTGRES,
+        name=DATABASE,
         command=(str(folder / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", *options),
         environment=_environment(),
         folder=state.path,

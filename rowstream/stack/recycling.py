@@ -92,7 +92,7 @@ class Recycler:
             try:
                 await self._recycle()
             except (RowstreamError, sqlalchemy.exc.SQLAlchemyError, OSError, TimeoutError) as error:
-                self._supervisor.tell(Recycled(self._embedded.broker, 0.0, 0, 0, str(error).partition("\n")[0]))
+                self._tell(0.0, 0, str(error).partition("\n")[0])
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _recycle(self) -> None:
@@ -108,7 +108,7 @@ class Recycler:
                     await holding
                 with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):  # it ends by itself
                     await asyncio.to_thread(release, engine, HOLD)
-        self._supervisor.tell(Recycled(embedded.broker, time.monotonic() - began, before, self._after_last, None))
+        self._tell(time.monotonic() - began, before, None)
 
     async def _make_anew(self) -> None:
         embedded, supervisor = self._embedded, self._supervisor
@@ -136,6 +136,10 @@ class Recycler:
             return all(is_quiet(get(port, "/metrics")[1]) for port in self._embedded.splitter_ports)
         except (OSError, http.client.HTTPException):
             return False  # it is being started again
+
+    def _tell(self, seconds: float, before: int, failure: str | None) -> None:
+        limit = self._embedded.limit_bytes
+        self._supervisor.tell(Recycled(self._embedded.broker, seconds, before, self._after_last, limit, failure))
 
     def _resident(self) -> int:
         pid = self._supervisor.pid(self._embedded.broker)

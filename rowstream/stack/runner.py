@@ -48,16 +48,29 @@ class Ended:
 
 @dataclass(frozen=True)
 class Recycled:
-    """The embedded broker's topic was made anew, from so many bytes of memory to so many; or why it was not."""
+    """The embedded broker's topic was made anew, from so many bytes of memory to so many; or why it was not.
+
+    Attributes:
+        limit: The bytes that it is to stay below. What is announced stays in it, so it may be above for good.
+    """
 
     part: str
     seconds: float
     before: int
     after: int
+    limit: int
     failure: str | None
 
 
-Event = Starting | Ready | Ended | Recycled
+@dataclass(frozen=True)
+class Announcing:
+    """Accepted records of these types are announced on the embedded broker, which keeps what it is told in memory."""
+
+    part: str
+    record_types: tuple[str, ...]
+
+
+Event = Starting | Ready | Ended | Recycled | Announcing
 Tell = Callable[[Event], None]
 
 

@@ -14,8 +14,13 @@ GATEWAY, SPLITTER, PROCESSOR = "ingest_gateway", "splitter", "record_processor"
 
 def service_names(processors: int) -> dict[str, str]:
     """The module of each service process, by the process's name."""
-    numbered = {f"record_processor-{number}": PROCESSOR for number in range(1, processors + 1)}
+    numbered = {process_name(PROCESSOR, number): PROCESSOR for number in range(1, processors + 1)}
     return {GATEWAY: GATEWAY, SPLITTER: SPLITTER, **numbered, "auditor": "auditor"}
+
+
+def process_name(service: str, number: int) -> str:
+    """What `up`, `doctor` and the logs call a process: its service, with a number (from 1) if there may be several."""
+    return f"{service}-{number}" if service == PROCESSOR else service
 
 
 def service_parts(

@@ -10,13 +10,13 @@ from typing import Any
 from rowstream.errors import Fatal
 from rowstream.stack import ports
 from rowstream.stack.addresses import API_KEY, SYSTEM, Addresses
-from rowstream.stack.broker import BROKER, broker_part, make_topics
+from rowstream.stack.broker import BROKER, announced_types, broker_part, make_topics
 from rowstream.stack.fingerprint import is_prepared
 from rowstream.stack.jobs import DATABASE_JOB, job_part
-from rowstream.stack.object_store import OBJECT_STORE, object_store_part
+from rowstream.stack.object_store import STORAGE, object_store_part
 from rowstream.stack.part import Part
-from rowstream.stack.postgres import POSTGRES, database_url, postgres_part
-from rowstream.stack.runner import Tell
+from rowstream.stack.postgres import DATABASE, database_url, postgres_part
+from rowstream.stack.runner import Announcing, Tell
 from rowstream.stack.services import GATEWAY, PROCESSOR, SPLITTER, service_environment, service_names, service_parts
 from rowstream.stack.state_dir import StateDir, full_disk
 from rowstream.stack.supervisor import Supervisor
@@ -76,6 +76,8 @@ async def running(options: Options, tell: Tell) -> AsyncIterator[tuple[Addresses
             await supervisor.start()
             if options.broker is None:
                 supervisor.upkeep.append(_recycler(state, numbers, names, environment, limit, supervisor))
+                if announced := announced_types(state):
+                    tell(Announcing(BROKER, announced))
             addresses = find_addresses(environment, numbers, names, state.read(API_KEY) or "")
             addresses.save(state)
             yield addresses, supervisor
@@ -93,8 +95,8 @@ def infrastructure(options: Options, state: StateDir, numbers: Mapping[str, int]
     environment = service_environment(
         os.environ,
         broker=options.broker or f"127.0.0.1:{numbers[BROKER]}",
-        database=options.database or database_url(state, numbers[POSTGRES]),
-        storage=storage_settings(options.storage, numbers[OBJECT_STORE]),
+        database=options.database or database_url(state, numbers[DATABASE]),
+        storage=storage_settings(options.storage, numbers[STORAGE]),
         embedded_broker=options.broker is None,
     )
 
@@ -106,10 +108,10 @@ def infrastructure(options: Options, state: StateDir, numbers: Mapping[str, int]
         *(
             [job("database", *needs)]
             if options.database
-            else [postgres_part(state, numbers[POSTGRES]), job("database", POSTGRES, *needs)]
+            else [postgres_part(state, numbers[DATABASE]), job("database", DATABASE, *needs)]
         ),
         job("topics") if options.broker else broker_part(state, numbers[BROKER]),
-        job("bucket") if options.storage else object_store_part(state, numbers[OBJECT_STORE], BUCKET),
+        job("bucket") if options.storage else object_store_part(state, numbers[STORAGE], BUCKET),
     ]
 
 
@@ -173,7 +175,7 @@ def choose_ports(options: Options, state: StateDir) -> dict[str, int]:
     Raises:
         PortTaken: the API's port is not to be had.
     """
-    names = [BROKER, POSTGRES, OBJECT_STORE, *service_names(options.processors)]
+    names = [BROKER, DATABASE, STORAGE, *service_names(options.processors)]
     chosen = ports.choose(names, state.read_json(_PORTS))
     if options.port:
         ports.require(options.port)

@@ -112,7 +112,7 @@ def test_a_killed_database_is_back_with_what_was_committed(state: StateDir) -> N
                     connection.execute("INSERT INTO kept VALUES ('a cell of a record')")
 
     asyncio.run(scene())
-    log = (state.logs / "postgres.log").read_text()
+    log = (state.logs / "database.log").read_text()
     assert "duplicate key" in log
     assert "a cell of a record" not in log
 

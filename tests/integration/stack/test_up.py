@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,6 +34,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b'{"ready": true, "waiting_for": []}')
 http.server.HTTPServer(("127.0.0.1", int(os.environ["ROWSTREAM_HTTP__PORT"])), Handler).serve_forever()
+"""
+PLUG_IN = """
+import dataframely as dy
+from rowstream.records import RecordType
+class Visit(dy.Schema):
+    who = dy.String(nullable=False)
+VISIT = RecordType(name="visit", version=1, title="Visits", table="visits", schema=Visit, key=("who",), announce=True)
 """
 
 
@@ -69,6 +77,19 @@ class Place:
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait(30)
+
+    @contextmanager
+    def announcing(self) -> Iterator[None]:
+        """A record type whose records are announced is installed while inside."""
+        package = self.folder / "visits-1.dist-info"
+        package.mkdir()
+        (package / "METADATA").write_text("Metadata-Version: 2.1\nName: visits\nVersion: 1\n")
+        (package / "entry_points.txt").write_text("[rowstream.record_types]\nvisit = visits:VISIT\n")
+        (self.folder / "visits.py").write_text(PLUG_IN)
+        try:
+            yield
+        finally:
+            shutil.rmtree(package)
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ROWSTREAM_")}
@@ -175,8 +196,9 @@ def test_doctor_finds_what_is_wrong_with_the_running_system(system: Up) -> None:
     well = system.place.run("doctor", "--state-dir", state, "--json")
     findings = {finding["check"]: finding for finding in json.loads(well.stdout)}
     assert [name for name, finding in findings.items() if not finding["ok"]] == []
-    services = {"ingest_gateway", "splitter", "record_processor", "auditor"}
-    assert services | {"database", "topics", "bucket"} <= set(findings)
+    logs = {log.stem for log in (system.place.state / "logs").glob("*.log")}
+    assert logs - {"prepare-database"} <= set(findings), "each part is named alike by its log and by the doctor"
+    assert len(logs) == 8
     assert well.returncode == 0
 
     system.child("auditor").suspend()
@@ -189,6 +211,21 @@ def test_doctor_finds_what_is_wrong_with_the_running_system(system: Up) -> None:
     assert ill.returncode == 1
     assert [line.split()[1] for line in ill.stdout.splitlines() if line.startswith("WRONG")] == ["auditor", "database"]
     assert "run `rowstream migrate`" in ill.stdout
+
+
+def test_doctor_misses_the_topic_of_a_type_that_is_announced(system: Up) -> None:
+    with system.place.announcing():
+        said = system.place.run("doctor", "--state-dir", str(system.place.state), "--json").stdout
+    (wrong,) = (finding for finding in json.loads(said) if not finding["ok"])
+    assert wrong["check"] == "broker"
+    assert "rowstream.records.visit.v1" in wrong["found"]
+
+
+def test_up_warns_that_the_embedded_broker_keeps_what_is_announced(place: Place) -> None:
+    with place.announcing(), place.up("--json") as up:
+        until(lambda: "broker keeps every accepted record of visit in memory" in up.notes)
+        assert "rowstream.records.visit.v1" in topic_partitions(json.loads(up.answer)["broker"])
+    assert "--broker" in up.notes
 
 
 def test_nothing_is_left_however_up_ends_and_the_next_one_has_the_same_addresses(

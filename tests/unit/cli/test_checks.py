@@ -4,6 +4,7 @@ import pytest
 
 from rowstream.cli import checks
 from rowstream.errors import Retryable
+from rowstream.kafka.topics import CHUNKS, TOPICS, topics_with
 from rowstream.stack.addresses import Addresses
 from rowstream.stack.state_dir import StateDir
 
@@ -46,9 +47,34 @@ def test_a_server_that_does_not_answer_is_a_finding_and_no_error() -> None:
     def away() -> str:
         raise Retryable("the broker does not answer")
 
-    finding = checks.look(("topics", away))
+    finding = checks.look(("broker", away))
     assert (finding.ok, finding.found) == (False, "the broker does not answer")
     assert finding.advice
+
+
+WANTED = topics_with(["visit"])
+ALL = {topic.name: topic.partitions for topic in WANTED}
+
+
+@pytest.mark.parametrize(
+    ("found", "recorded", "said"),
+    [
+        pytest.param(ALL, {}, "8 topics at here:1", id="all there"),
+        pytest.param(ALL | {CHUNKS: 16}, {CHUNKS: 16}, "8 topics at here:1", id="more partitions than declared"),
+        pytest.param(ALL, {CHUNKS: 16}, f"{CHUNKS} has 8 partitions, not 16", id="fewer than recorded"),
+        pytest.param(ALL | {"rowstream.records.visit.v1": 1}, {}, "visit.v1 has 1 partitions, not 8", id="announced"),
+        pytest.param(
+            {t.name: t.partitions for t in TOPICS}, {}, "missing at here:1: rowstream.records.visit", id="none"
+        ),
+    ],
+)
+def test_topics_are_those_of_the_system_and_of_what_is_announced(
+    found: dict[str, int], recorded: dict[str, int], said: str
+) -> None:
+    finding = checks.look(("broker", lambda: checks.judge_topics(WANTED, found, recorded, "here:1")))
+    assert said in finding.found
+    assert finding.ok is finding.found.startswith("8 topics")
+    assert finding.ok or "rowstream topics --make" in finding.advice
 
 
 def test_each_process_of_a_service_is_looked_at(tmp_path: Path) -> None:
@@ -72,8 +98,8 @@ def test_each_process_of_a_service_is_looked_at(tmp_path: Path) -> None:
         "record_processor-2",
         "auditor",
         "database",
-        "topics",
-        "bucket",
+        "broker",
+        "storage",
     ]
     gateway = checks.look(next(iter(checks.system_checks(system, StateDir(tmp_path)))))
     assert gateway.found.startswith("127.0.0.1:1 does not answer")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rowstream.cli.options import DEFAULT_STATE_DIR
 from rowstream.cli.starting import StartView, say_ready
 from rowstream.stack.addresses import Addresses
-from rowstream.stack.runner import Ended, Ready, Starting
+from rowstream.stack.runner import Announcing, Ended, Ready, Recycled, Starting
 
 
 def play(view: StartView) -> None:
@@ -37,6 +37,20 @@ def test_a_person_sees_the_parts_come_up() -> None:
     assert "✓ broker 0.2 s" in shown
     assert "✓ splitter 1.0 s" in shown
     assert "starting on state" in shown
+
+
+def test_of_a_broker_that_cannot_be_freed_it_is_said_what_stays_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    view, mb = StartView(Path("state")), 1 << 20
+    view.tell(Announcing("broker", ("visit", "flights")))
+    view.tell(Recycled("broker", 9.0, 120 * mb, 20 * mb, 100 * mb, None))
+    view.tell(Recycled("broker", 9.0, 160 * mb, 100 * mb, 100 * mb, None))
+    view.tell(Recycled("broker", 0.0, 0, 0, 100 * mb, "the broker does not answer"))
+    warned, freed, full, failed = capsys.readouterr().err.splitlines()
+    assert warned.startswith("broker keeps every accepted record of visit, flights in memory: ")
+    assert freed.endswith("broker freed: 120 MB before, 20 MB now (9 s)")
+    assert "100 MB now (9 s), more than 100 MB: what is announced stays" in full
+    assert all("a real Kafka (--broker)" in line for line in (warned, full))
+    assert failed.endswith("broker not freed, to be tried again: the broker does not answer")
 
 
 SYSTEM = Addresses(

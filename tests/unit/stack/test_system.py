@@ -54,9 +54,9 @@ def test_a_real_store_keeps_the_settings_of_the_user() -> None:
 
 
 def test_services_wait_for_the_database_job_unless_it_was_done_before() -> None:
-    parts = [Part(name=name, command=("true",), environment={}) for name in ("postgres", DATABASE_JOB, "broker")]
-    assert must_be_ready(parts, prepared=False) == ("postgres", DATABASE_JOB, "broker")
-    assert must_be_ready(parts, prepared=True) == ("postgres", "broker")
+    parts = [Part(name=name, command=("true",), environment={}) for name in ("database", DATABASE_JOB, "broker")]
+    assert must_be_ready(parts, prepared=False) == ("database", DATABASE_JOB, "broker")
+    assert must_be_ready(parts, prepared=True) == ("database", "broker")
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_the_same_ports_are_chosen_next_time(state: StateDir) -> None:
     options = Options(state_dir=state.path, port=0)
     first = choose_ports(options, state)
     assert choose_ports(options, state) == first
-    assert {"broker", "postgres", "object_store", "record_processor-2"} <= set(first)
+    assert {"broker", "database", "storage", "record_processor-2"} <= set(first)
 
 
 def test_the_port_that_was_asked_for_is_the_gateways(state: StateDir) -> None:
