@@ -29,6 +29,7 @@ _OPEN_UPLOADS = text("""
 _GIVEN_UP = text("""
     SELECT count(*) FROM dead_letters d JOIN batch_uploads u ON u.id = d.batch_upload_id
     WHERE d.redriven_at IS NULL AND u.status = 'failed'
+      AND u.completed_at >= now() - make_interval(secs => :remind_seconds)
 """)
 
 
@@ -43,8 +44,8 @@ def begin() -> None:
         UPLOADS_FINISHED.labels("failed", code)
 
 
-def measure(connection: Connection) -> None:
-    """Set the gauges.
+def measure(connection: Connection, *, remind_seconds: float) -> None:
+    """Set the gauges; what was given up on counts for so many seconds after its upload has failed.
 
     Raises:
         sqlalchemy.exc.OperationalError: the database is away; the gauges are as they were.
@@ -55,4 +56,4 @@ def measure(connection: Connection) -> None:
         row = found.get(status)
         UPLOADS_OPEN.labels(status).set(row.uploads if row else 0)
         OLDEST_UPLOAD.labels(status).set(max(row.oldest, 0.0) if row else 0.0)
-    UNPROCESSED_CHUNKS.set(connection.execute(_GIVEN_UP).scalar_one())
+    UNPROCESSED_CHUNKS.set(connection.execute(_GIVEN_UP, {"remind_seconds": remind_seconds}).scalar_one())

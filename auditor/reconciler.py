@@ -77,7 +77,7 @@ class Reconciler:
             sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError: the database is away.
         """
         with self._engine.connect() as connection:
-            measures.measure(connection)
+            measures.measure(connection, remind_seconds=self._settings.remind_seconds)
         self._look_for_stuck()
 
     def _mend(self) -> None:

@@ -20,6 +20,11 @@ class AuditorSlice(BaseModel):
         20.0, gt=0, description="Seconds after which an accepted upload that no splitter noted is announced again"
     )
     stuck_seconds: float = Field(60.0, gt=0, description="Seconds without any movement after which an upload is stuck")
+    remind_seconds: float = Field(
+        604_800.0,
+        gt=0,
+        description="Seconds after its upload has failed for which a chunk that was given up on is shown as such",
+    )
     unknown_schema_seconds: float = Field(
         120.0, ge=0, description="Seconds to wait for the schema of a message before the message is put aside"
     )

@@ -35,7 +35,8 @@ UPLOADS_FINISHED = Counter(
 UPLOADS_OPEN = Gauge("rowstream_open_uploads", "Uploads that have not ended, by status.", ["status"])
 OLDEST_UPLOAD = Gauge("rowstream_oldest_upload_seconds", "Age of the oldest upload that has not ended.", ["status"])
 UNPROCESSED_CHUNKS = Gauge(
-    "rowstream_unprocessed_chunks", "Chunks that were given up on and wait for somebody to redrive their uploads."
+    "rowstream_unprocessed_chunks",
+    "Chunks that were given up on and wait for somebody to redrive their uploads, which failed in the last days.",
 )
 REQUESTS = Counter("rowstream_http_requests_total", "Answers of the API.", ["method", "route", "status"])
 REQUEST_DURATION = Histogram(

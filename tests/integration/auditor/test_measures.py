@@ -7,6 +7,8 @@ from auditor.measures import measure
 from rowstream.ids import new_id
 from tests.integration.auditor.scene import Scene
 
+DAY = 86_400.0
+
 
 def value(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(name, labels)
@@ -14,7 +16,7 @@ def value(name: str, **labels: str) -> float | None:
 
 def measured(scene: Scene) -> None:
     with scene.engine.connect() as connection:
-        measure(connection)
+        measure(connection, remind_seconds=DAY)
 
 
 def test_open_uploads_are_counted_by_status_with_the_oldest_age(scene: Scene) -> None:
@@ -36,22 +38,38 @@ def test_open_uploads_are_counted_by_status_with_the_oldest_age(scene: Scene) ->
 
 
 def test_chunks_count_as_given_up_while_somebody_may_redrive_them(scene: Scene) -> None:
-    upload = scene.accept(status="failed")
-    for chunk in range(3):
+    given_up(scene, chunks=3)
+    measured(scene)
+    assert value("rowstream_unprocessed_chunks") == 3
+    scene.execute("UPDATE dead_letters SET redriven_at = now() WHERE chunk_number = 0")
+    measured(scene)
+    assert value("rowstream_unprocessed_chunks") == 2
+    scene.execute("UPDATE batch_uploads SET status = 'cancelled'")
+    measured(scene)
+    assert value("rowstream_unprocessed_chunks") == 0
+
+
+def test_nobody_is_reminded_for_ever_of_an_upload_that_nobody_retries(scene: Scene) -> None:
+    given_up(scene, chunks=3)
+    scene.execute("UPDATE batch_uploads SET completed_at = now() - make_interval(secs => :ago)", ago=DAY - 60)
+    measured(scene)
+    assert value("rowstream_unprocessed_chunks") == 3
+    scene.execute("UPDATE batch_uploads SET completed_at = now() - make_interval(secs => :ago)", ago=DAY + 60)
+    measured(scene)
+    assert value("rowstream_unprocessed_chunks") == 0
+
+
+def given_up(scene: Scene, *, chunks: int) -> None:
+    """An upload that has failed now, and so many of its chunks that were given up on."""
+    scene.accept(status="failed")
+    scene.execute("UPDATE batch_uploads SET completed_at = now()")
+    for chunk in range(chunks):
         scene.execute(
             "INSERT INTO dead_letters (id, organization_id, batch_upload_id, chunk_number, attempt, reason, tries)"
             " SELECT :id, organization_id, id, :chunk, 1, 'r', 3 FROM batch_uploads",
             id=new_id(),
             chunk=chunk,
         )
-    measured(scene)
-    assert value("rowstream_unprocessed_chunks") == 3
-    scene.execute("UPDATE dead_letters SET redriven_at = now() WHERE chunk_number = 0")
-    measured(scene)
-    assert value("rowstream_unprocessed_chunks") == 2
-    scene.execute("UPDATE batch_uploads SET status = 'cancelled' WHERE id = :id", id=upload)
-    measured(scene)
-    assert value("rowstream_unprocessed_chunks") == 0
 
 
 def test_counters_that_alerts_look_at_are_there_from_the_start() -> None:
