@@ -1,13 +1,10 @@
 """A real Prometheus watches a real run: every panel shows something, and every alert is quiet with all it looks at."""
 
-import json
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 from uuid import UUID
 
-import httpx
 import psycopg
 import pytest
 from psycopg import sql
@@ -17,10 +14,11 @@ from deploy.prometheus.scrape import configuration
 from docs.generate.pages import ROOT
 from rowstream.database.security import DASHBOARDS
 from tests.bench.workload import hand_in, sample, small_file, wait_for
-from tests.integration.observability.programs import program
 from tests.integration.observability.queries import Asked, metrics_in, panels_of, promql, variables
 from tests.integration.observability.queries import sql as sql_of
-from tests.servers import Server, free_port, until
+from tests.servers import until
+from tests.servers.prometheus import Prometheus, prometheus_server
+from tests.servers.tools import program
 from tests.whole_system import System, running
 
 PAGES = ROOT / "docs" / "how-to" / "alerts"
@@ -28,71 +26,19 @@ PATIENCE = 120.0
 ROWS = 5_000
 
 
-class Prometheus:
-    """The HTTP API of a Prometheus."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self._client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def ready(self) -> bool:
-        try:
-            return self._client.get("/-/ready").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def series(self, query: str) -> list[Any]:
-        """What a query gives now."""
-        answer = self._client.get("/api/v1/query", params={"query": query}).json()
-        assert answer["status"] == "success", (query, answer)
-        found: list[Any] = answer["data"]["result"]
-        return found
-
-    def rules(self) -> list[dict[str, Any]]:
-        """Every rule as it stands."""
-        groups = self._client.get("/api/v1/rules").json()["data"]["groups"]
-        return [rule for group in groups for rule in group["rules"]]
-
-    def page(self, path: str) -> str:
-        """A page that it serves."""
-        return self._client.get(path).raise_for_status().text
-
-
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    program("prometheus")
+    program("prometheus", "watching (apt-get install prometheus)")
     with running(tmp_path_factory.mktemp("watched") / "state") as system:
         yield system
 
 
 @pytest.fixture(scope="module")
 def prometheus(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
-    (folder / "prometheus.yml").write_text(json.dumps(configuration(system.addresses["metrics"], seconds=1.0)))
-    with closing(Prometheus(port)) as client:
-        server = Server(
-            name="prometheus",
-            command=[
-                program("prometheus"),
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                f"--web.user-assets={PAGES}",
-            ],
-            port=port,
-            log=folder / "prometheus.log",
-            environment={},
-            ready=client.ready,
-        )
-        server.start()
-        try:
-            until(lambda: len(client.series("up == 1")) == 5, seconds=PATIENCE, what="a look at every process")
-            yield client
-        finally:
-            server.kill()
+    watched = configuration(system.addresses["metrics"], seconds=1.0)
+    with prometheus_server(tmp_path_factory.mktemp("prometheus"), watched, pages=PAGES) as client:
+        until(lambda: len(client.series("up == 1")) == 5, seconds=PATIENCE, what="a look at every process")
+        yield client
 
 
 @pytest.fixture(scope="module")
