@@ -36,7 +36,7 @@ STEPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 _OFTEN = frozenset(
     (*STEPS[PROCESSOR], *STEPS[AUDITOR], Step.CHUNK_PRODUCED.value)
-)  # the others happen once an upload, or little more
+)  # the others happen once an upload, and the uploads are shared out among a service's processes
 _PARTITIONS = tuple(
     f"{service}-{server}"
     for service in SERVICES
@@ -121,7 +121,7 @@ def plan_of(number: int) -> Plan:
     kind = tuple(KINDS)[number % len(KINDS)]
     places = KINDS[kind]
     where = places[number // len(KINDS) % len(places)]
-    nth = rng.randint(1, 6 if where.rpartition("/")[2] in _OFTEN else 2)
+    nth = rng.randint(1, 6 if where.rpartition("/")[2] in _OFTEN else 1)
     files = tuple(
         File(rows=rng.randrange(3_000, 9_000), seed=number * 3 + place, organization=int(place == 1))
         for place in range(rng.choice((2, 2, 3)))
