@@ -111,12 +111,21 @@ def test_a_program_gets_one_object(done: dict[str, Any], file: Path) -> None:
     assert not HIDDEN & done.keys()
 
 
-def test_errors_as_json_are_an_object_a_line_and_exactly_what_was_planted(
+def test_every_error_comes_with_its_row_of_the_file_and_what_stands_there(
     place: Place, done: dict[str, Any], file: Path
 ) -> None:
+    """simple-salesforce 665: errors come without their rows, and thousands of records cannot be matched to them."""
     found = [json.loads(line) for line in place.run("errors", done["id"], "--format", "json").out.splitlines()]
     assert {one["row_number"]: [error["code"] for error in one["errors"]] for one in found} == truth(file)
     assert len(found) == len(truth(file))
+    header, *lines = file.read_bytes().splitlines()
+    for one in found:
+        line = lines[one["row_number"] - 2].decode("utf-8", "backslashreplace")
+        if one["row_data"] is None:
+            assert one["raw_text"] == line.replace("\0", "\\x00")
+        else:
+            cells = dict(zip(header.decode().split(","), next(csv.reader([line])), strict=True))
+            assert {name: cell or "" for name, cell in one["row_data"].items()} == cells
 
 
 def test_errors_as_csv_can_be_corrected_and_handed_in_again(place: Place, done: dict[str, Any], tmp_path: Path) -> None:

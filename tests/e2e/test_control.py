@@ -214,9 +214,10 @@ def test_a_failed_upload_is_tried_again_and_counts_nothing_twice(
     assert check(system.addresses["database"]) == []
 
 
-def test_what_was_given_up_on_is_redriven_from_the_stored_file(
+def test_a_failed_file_is_retried_from_where_it_is_stored_without_a_new_upload(
     system: System, api: httpx.Client, tmp_path: Path
 ) -> None:
+    """FilePulse 255: a file that failed can only be tried again by uploading it once more."""
     rows = 4_000
     # Without duplicates: of two equal records the later one may be loaded while the first one was given up on.
     file, truth = sample(tmp_path, rows, seed=9, duplicates=0.0)

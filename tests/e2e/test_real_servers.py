@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from rowstream.database.invariants import check
@@ -74,7 +75,8 @@ def test_topics_are_made_as_they_are_wanted(system: System, place: Path) -> None
     assert rowstream(place, "topics").code == 0
 
 
-def test_a_file_with_planted_faults_ends_as_it_must(system: System, place: Path, tmp_path: Path) -> None:
+def test_bad_records_stop_no_good_one_of_their_file(system: System, place: Path, tmp_path: Path) -> None:
+    """FilePulse 717: at the first record that cannot be read, the rest of the file is given up."""
     file, truth = tmp_path / "members.csv", tmp_path / "truth.jsonl"
     with file.open("wb") as output, truth.open("w") as planted:
         write_sample(registry.find(RECORD_TYPE), ROWS, output=output, truth=planted, bad=0.05, duplicates=0.02)
@@ -82,6 +84,7 @@ def test_a_file_with_planted_faults_ends_as_it_must(system: System, place: Path,
     upload = json.loads(sent.out)
     assert (sent.code, upload["status"]) == (0, "completed")
     expected = planted_rows(truth)
+    assert {"VAL_006", "VAL_007", "VAL_008"} <= set(expected.values()), "too few lines that no reader can read"
     assert upload["processed_records"] == ROWS
     assert upload["failed_records"] == len(expected) > ROWS * 0.05
     assert rejected_rows(system, upload["id"]) == expected
@@ -105,6 +108,35 @@ def test_an_upload_outlives_a_broker_that_is_killed(
 
         servers.until(ended, seconds=180, what="the end of the upload")
     assert rejected_rows(system, upload_id) == planted_rows(truth)
+
+
+def test_at_rest_no_group_of_readers_has_a_lag(system: System, place: Path, tmp_path: Path) -> None:
+    """KEDA 5675: the markers of transactions, which nobody can read, leave a lag of 1 that keeps scalers awake."""
+    file = tmp_path / "members.csv"
+    with file.open("wb") as output:
+        write_sample(registry.find(RECORD_TYPE), ROWS, output=output, seed=3)
+    assert rowstream(place, "upload", str(file), "--record-type", RECORD_TYPE, "--wait").code == 0
+
+    def at_rest() -> bool:
+        found = lags(system.addresses["broker"])
+        return all(found.get(group) == {0} for group in ("splitter", "record-processor", "auditor"))
+
+    servers.until(at_rest, seconds=60, what="the end of every lag")
+
+
+def lags(broker: str) -> dict[str, set[int]]:
+    """By group, how far it is behind the end of each partition that it ever acknowledged, as a scaler sees it."""
+    admin = AdminClient({"bootstrap.servers": broker})
+    looking = Consumer({"bootstrap.servers": broker, "group.id": "nobody"})
+    behind = {}
+    for group in admin.list_consumer_groups().result(10).valid:
+        (asked,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group.group_id)]).values()
+        committed = [place for place in asked.result(10).topic_partitions or [] if place.offset >= 0]
+        behind[group.group_id] = {
+            looking.get_watermark_offsets(place, timeout=10)[1] - place.offset for place in committed
+        }
+    looking.close()
+    return behind
 
 
 def test_doctor_finds_nothing_wrong(system: System, place: Path) -> None:
