@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import structlog
@@ -31,6 +32,18 @@ def _short_logs() -> Iterator[None]:
     yield
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_ends_the_test_run() -> Iterator[None]:
+    """A consumer that its broker left behind ends its process, which in a thread of a test is that of all tests."""
+
+    def fail() -> NoReturn:
+        pytest.fail("a consumer was left behind and would end its process: let the test run a process that may end")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rowstream.kafka.consumer.end_process", fail)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +107,35 @@ def own_kafka(tmp_path: Path) -> Iterator[servers.ApacheKafka]:
         yield server
 
 
+@pytest.fixture(params=["tansu", "apache_kafka"])
+def either_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.Broker]:
+    """The embedded broker, and again Apache Kafka: for what depends on how a broker keeps groups, offsets and its log.
+
+    Only this test uses it, and may stop, kill, start and rob it of its log; its topics are empty.
+    """
+    folder = tmp_path / "broker"
+    with servers.broker_server(folder) if request.param == "tansu" else servers.kafka_server(folder) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
     """A strict S3 server with the bucket `rowstream`, shared by the session."""
     with servers.versitygw_server(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Redis]:
+    """A Redis shared by the session: take names of your own, and do not stop it."""
+    with servers.redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Sshd]:
+    """A server for SFTP shared by the session: take files of your own, and do not stop it."""
+    with servers.sshd_server(tmp_path_factory.mktemp("sshd")) as server:
         yield server
 
 

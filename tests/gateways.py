@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +13,11 @@ import uvicorn
 from ingest_gateway.app import make_app
 from ingest_gateway.gateway import Gateway, open_gateway
 from ingest_gateway.settings import GatewaySettings
-from rowstream.database import connection as database
 from rowstream.database.keys import DEFAULT_ORGANIZATION, make_key
 from rowstream.runtime.health import Health
 from rowstream.runtime.settings import StorageSettings
 from tests import servers
+from tests.engines import engine_of
 
 
 def gateway_settings(database_url: str, storage: StorageSettings, **gateway: Any) -> GatewaySettings:
@@ -28,9 +28,8 @@ def gateway_settings(database_url: str, storage: StorageSettings, **gateway: Any
 @contextmanager
 def opened(settings: GatewaySettings) -> Iterator[Gateway]:
     """The gateway's adapters."""
-    gateway = open_gateway(settings, Health("database", "object store"))
-    yield gateway
-    gateway.close()
+    with closing(open_gateway(settings, Health("database", "object store"))) as gateway:
+        yield gateway
 
 
 @contextmanager
@@ -41,18 +40,17 @@ def serving(settings: GatewaySettings) -> Iterator[str]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         servers.until(lambda: server.started, what="the web server's start")
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
 
 
 def new_key(database_url: str, organization_id: UUID = DEFAULT_ORGANIZATION) -> str:
     """A new API key of an organization."""
-    engine = database.make_engine(database_url, service="tests", pool_size=1)
-    with engine.begin() as connection:
-        key = make_key(connection, organization_id, "tests")
-    engine.dispose()
-    return key
+    with engine_of(database_url, pool_size=1) as engine, engine.begin() as connection:
+        return make_key(connection, organization_id, "tests")
 
 
 def client_of(address: str, key: str | None) -> httpx.Client:

@@ -23,9 +23,9 @@ from record_processor.service import GROUP as PROCESSORS
 from record_processor.service import ProcessorService
 from record_processor.settings import ProcessorSlice
 from record_processor.zombies import SERVICE, Patience
-from rowstream.database.connection import PROCESSOR_ROLE, SPLITTER_ROLE, make_engine
+from rowstream.database.connection import PROCESSOR_ROLE, SPLITTER_ROLE
 from rowstream.database.readiness import until_ready
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import LEFT_BEHIND, Consumer, Received
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNKS, UPLOADS
 from rowstream.messages.envelope import headers_as_text
@@ -36,6 +36,7 @@ from rowstream.storage.s3 import S3Store
 from splitter.service import GROUP as SPLITTERS
 from splitter.service import SplitterService
 from splitter.settings import SplitterSlice
+from tests.engines import engine_of
 from tests.servers import free_port, until
 from tests.uploads import accepted_event
 
@@ -52,60 +53,59 @@ def quick_kafka(broker: str) -> KafkaSettings:
 def splitting(database: str, broker: str, store: S3Store, *, ready: bool = True, **facts: Any) -> Iterator[Running]:
     """A splitter in threads of this process; `facts` are its slice of the settings."""
     settings = SplitterSlice(**{"lease_seconds": 3.0, "heartbeat_seconds": 0.3, "poll_seconds": 0.2, **facts})
-    engine = make_engine(database, role=SPLITTER_ROLE, service="splitter", idle_seconds=settings.lease_seconds)
-    running = Running(Health("kafka", "database"))
-    schemas = until_ready(engine, running.health, running.stop)
-    assert schemas
-    consumer = Consumer(
-        quick_kafka(broker), group=SPLITTERS, topics=[UPLOADS], on_assigned=lambda: running.health.ok("kafka")
-    )
-    service = SplitterService(
-        running=running,
-        engine=engine,
-        store=store,
-        consumer=consumer,
-        make_producer=lambda: Producer(quick_kafka(broker)),
-        schemas=schemas,
-        settings=settings,
-    )
-    with _in_a_thread(service, running, ready=ready):
-        yield running
-    engine.dispose()
+    with engine_of(database, role=SPLITTER_ROLE, service="splitter", idle_seconds=settings.lease_seconds) as engine:
+        running = Running(Health("kafka", "database"))
+        schemas = until_ready(engine, running.health, running.stop)
+        assert schemas
+        consumer = Consumer(
+            quick_kafka(broker), group=SPLITTERS, topics=[UPLOADS], on_assigned=lambda: running.health.ok("kafka")
+        )
+        service = SplitterService(
+            running=running,
+            engine=engine,
+            store=store,
+            consumer=consumer,
+            make_producer=lambda: Producer(quick_kafka(broker)),
+            schemas=schemas,
+            settings=settings,
+        )
+        with _in_a_thread(service, running, ready=ready):
+            yield running
 
 
 @contextmanager
 def processing(database: str, broker: str, *, ready: bool = True, **facts: Any) -> Iterator[Running]:
     """A record processor in a thread of this process; `facts` are its slice of the settings."""
     settings = ProcessorSlice(**{"lock_patience_seconds": 2.0, **facts})
-    engine = make_engine(database, role=PROCESSOR_ROLE, service=SERVICE)
-    patient = make_engine(database, service="patience", pool_size=1)
-    running = Running(Health("kafka", "database"))
-    schemas = until_ready(engine, running.health, running.stop)
-    assert schemas
-    doubt = Doubt(engine, "thread", messages=settings.batch_chunks)
-    consumer = Consumer(
-        quick_kafka(broker),
-        group=PROCESSORS,
-        topics=[CHUNKS],
-        on_assigned=lambda: running.health.ok("kafka"),
-        on_revoked=doubt.leave,
-    )
-    patience = Patience(patient, settings.lock_patience_seconds)
-    producer = Producer(quick_kafka(broker), linger_ms=0)
-    service = ProcessorService(
-        running=running,
-        processor=Processor(engine, patience=patience, worker="thread", tries=settings.chunk_tries),
-        consumer=consumer,
-        producer=producer,
-        announcer=Announcer(engine, producer),
-        doubt=doubt,
-        schemas=schemas,
-        settings=settings,
-    )
-    with _in_a_thread(service, running, ready=ready):
-        yield running
-    engine.dispose()
-    patient.dispose()
+    with (
+        engine_of(database, role=PROCESSOR_ROLE, service=SERVICE) as engine,
+        engine_of(database, service="patience", pool_size=1) as patient,
+    ):
+        running = Running(Health("kafka", "database"))
+        schemas = until_ready(engine, running.health, running.stop)
+        assert schemas
+        doubt = Doubt(engine, "thread", messages=settings.batch_chunks)
+        consumer = Consumer(
+            quick_kafka(broker),
+            group=PROCESSORS,
+            topics=[CHUNKS],
+            on_assigned=lambda: running.health.ok("kafka"),
+            on_revoked=doubt.leave,
+        )
+        patience = Patience(patient, settings.lock_patience_seconds)
+        producer = Producer(quick_kafka(broker), linger_ms=0)
+        service = ProcessorService(
+            running=running,
+            processor=Processor(engine, patience=patience, worker="thread", tries=settings.chunk_tries),
+            consumer=consumer,
+            producer=producer,
+            announcer=Announcer(engine, producer),
+            doubt=doubt,
+            schemas=schemas,
+            settings=settings,
+        )
+        with _in_a_thread(service, running, ready=ready):
+            yield running
 
 
 @contextmanager
@@ -222,6 +222,33 @@ def process_of(
             with suppress(ProcessLookupError):
                 one.kill()
             one.wait()
+
+
+@contextmanager
+def kept_going(*services: Process) -> Iterator[None]:
+    """Start services again, as a supervisor does, when they end since a broker without its log left them behind.
+
+    In a thread of the test run there is no such end: it would be that of the whole run.
+    """
+    stop = threading.Event()
+    reasons: list[str | list[str]] = []
+
+    def look() -> None:
+        while not stop.wait(0.1):
+            for service in services:
+                if service.running and service.running.poll() is not None:
+                    said = [line["event"] for line in service.log_lines()[-10:]]
+                    reasons.append(LEFT_BEHIND if LEFT_BEHIND in said else said)
+                    service.start(wait=False)
+
+    thread = threading.Thread(target=look, name="supervisor")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert [reason for reason in reasons if reason != LEFT_BEHIND] == [], "a service ended for another reason"
 
 
 def announce(broker: str, *events: bytes | Any) -> None:

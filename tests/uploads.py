@@ -10,7 +10,6 @@ from uuid import UUID
 import sqlalchemy
 from sqlalchemy import Engine, text
 
-from rowstream.database.connection import make_engine
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.database.tables import (
     batch_upload_errors,
@@ -38,6 +37,7 @@ from splitter.sender import accounting_headers
 from splitter.settings import SplitterSlice
 from splitter.split import _message
 from splitter.waiting import Job
+from tests.engines import engine_of
 from tests.servers import BUCKET
 
 MEMBERS = registry.find("member_certification")
@@ -195,11 +195,8 @@ class Uploads:
 @contextmanager
 def uploads_in(database_url: str) -> Iterator[Uploads]:
     """The uploads in the database at this address."""
-    owner = make_engine(database_url, service="tests", pool_size=4)
-    try:
+    with engine_of(database_url, pool_size=4) as owner:
         yield Uploads(owner)
-    finally:
-        owner.dispose()
 
 
 def accepted_event(upload_id: UUID, organization: UUID = DEFAULT_ORGANIZATION) -> bytes:

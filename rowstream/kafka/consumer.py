@@ -30,6 +30,8 @@ _FETCH_KBYTES = 32_768
 _LEAVE_SECONDS = 8.0
 _JOIN_SECONDS = 5.0
 _ASK_SECONDS = 2.0
+LEFT_BEHIND = "the client does not fetch what is there; ending, to be started again with a new one"
+"""What a consumer logs before it ends its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,8 @@ class Consumer:
             # Asking for many at once would wait for them all; these are what has arrived already.
             received += self._fetched(at_most - len(received), 0)
         if self._watch.wants_a_look(received=bool(received)) and self._watch.is_stuck(self._view()):
-            log.critical("the client does not fetch what is there; ending, to be started again with a new one")
-            # Without leaving the group: the embedded broker, the one that loses logs, would let nobody in again.
-            os._exit(1)
+            log.critical(LEFT_BEHIND)
+            end_process()
         received = [message for message in received if _place(message) in self._ours]
         for message in received:
             MESSAGES_CONSUMED.labels(message.topic).inc()
@@ -205,6 +206,11 @@ class Consumer:
         self._settled = {place: offset for place, offset in self._settled.items() if place not in gone}
         self._early = [message for message in self._early if _place(message) not in gone]
         self._on_revoked()
+
+
+def end_process() -> None:
+    """End this process without leaving its groups: the embedded broker, which loses logs, would let nobody in again."""
+    os._exit(1)
 
 
 def consumer_config(settings: KafkaSettings, group: str) -> dict[str, object]:

@@ -79,6 +79,44 @@ def test_a_line_is_cut_and_mended(toxiproxy: servers.Toxiproxy, object_store: se
     assert answers()
 
 
+def test_redis_counts_and_forgets(redis: servers.Redis) -> None:
+    assert [redis.ask("INCR a"), redis.ask("INCR a")] == [":1", ":2"]
+    assert redis.ask("PEXPIRE a 10") == ":1"
+    servers.until(lambda: redis.ask("EXISTS a") == ":0", what="forgetting")
+    assert redis.url == f"redis://{redis.address}/0"
+
+
+def sftp(server: servers.Sshd, *commands: str, key: Path | None = None) -> subprocess.CompletedProcess[str]:
+    options = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "IdentityFile": str(key or server.key),
+        "UserKnownHostsFile": str(server.known_hosts),
+        "StrictHostKeyChecking": "yes",
+    }
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    command = ["sftp", "-F", "none", *words, "-P", str(server.port), "-b", "-", f"{server.user}@127.0.0.1"]
+    return subprocess.run(command, input="\n".join(commands), capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_files_go_in_and_out_by_sftp(sshd: servers.Sshd, tmp_path: Path) -> None:
+    (tmp_path / "members.csv").write_text("a,b\n")
+    done = sftp(sshd, f"put {tmp_path}/members.csv new.csv", "rename new.csv in.csv", f"get in.csv {tmp_path}/out.csv")
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in sshd.files.iterdir()] == ["in.csv"]
+    assert (tmp_path / "out.csv").read_text() == "a,b\n"
+
+
+def test_nobody_comes_in_by_another_key_and_nobody_gets_a_shell(sshd: servers.Sshd) -> None:
+    stranger = sftp(sshd, "pwd", key=sshd.known_hosts.with_name("host_key"))
+    assert stranger.returncode != 0
+    assert "Permission denied (publickey)" in stranger.stderr
+    known = f"UserKnownHostsFile={sshd.known_hosts}"
+    shell = ["ssh", "-F", "none", "-o", known, "-i", str(sshd.key), "-p", str(sshd.port), f"{sshd.user}@127.0.0.1"]
+    refused = subprocess.run([*shell, "echo hello"], capture_output=True, timeout=30, check=False, input=b"")
+    assert b"hello" not in refused.stdout
+
+
 def test_servers_end_with_a_test_run_that_is_killed(tmp_path: Path) -> None:
     program = """
 import sys, time

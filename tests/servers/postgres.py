@@ -15,11 +15,11 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from rowstream.database import connection as database
 from rowstream.database.keys import ensure_default_organization
 from rowstream.database.migrate import migrate
 from rowstream.records.registry import record_types
 from rowstream.stack.accounts import let_through, server_account
+from tests.engines import engine_of
 from tests.servers.certificates import Certificates
 from tests.servers.server import Server, free_port, running
 from tests.servers.tools import lacking
@@ -40,10 +40,8 @@ class Postgres(Server):
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
         migrate(self.url(_TEMPLATE), list(record_types().values()))
-        engine = database.make_engine(self.url(_TEMPLATE), service="tests", pool_size=1)
-        with engine.begin() as conn:
+        with engine_of(self.url(_TEMPLATE), pool_size=1) as engine, engine.begin() as conn:
             ensure_default_organization(conn)
-        engine.dispose()
 
     def empty_database(self, name: str) -> str:
         """The address of a new database without a table, which lasts as long as the server."""

@@ -40,7 +40,7 @@ def lacking(reason: str) -> NoReturn:
 
 def program(name: str, needed_for: str) -> str:
     """The path of an installed program; skips the test (fails it in CI) where it is missing."""
-    found = shutil.which(name)
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         lacking(f"no {name} here, which {needed_for} needs")
     return found

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from auditor import projection
 from auditor.projection import Folded
-from rowstream.database.connection import AUDITOR_ROLE, make_engine
+from rowstream.database.connection import AUDITOR_ROLE
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.database.record_tables import bring_up_to_date
 from rowstream.database.tables import (
@@ -31,6 +31,7 @@ from rowstream.database.tables import (
 from rowstream.ids import new_id
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.records import RecordType
+from tests.engines import engine_of
 
 RECORD_TYPE = "thing"
 RECORDS = 10  # in each chunk
@@ -236,12 +237,10 @@ class Scene:
 @contextmanager
 def scene_of(url: str) -> Iterator[Scene]:
     """The scene in a migrated database."""
-    scene = Scene(make_engine(url, role=AUDITOR_ROLE, service="auditor"), make_engine(url, service="tests"))
-    with scene.owner.begin() as connection:
-        bring_up_to_date(connection, THING)
-    yield scene
-    scene.engine.dispose()
-    scene.owner.dispose()
+    with engine_of(url, role=AUDITOR_ROLE, service="auditor") as engine, engine_of(url) as owner:
+        with owner.begin() as connection:
+            bring_up_to_date(connection, THING)
+        yield Scene(engine, owner)
 
 
 _MOVE = text("""

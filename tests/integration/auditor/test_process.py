@@ -17,15 +17,15 @@ from tests.servers import Server, until
 
 
 def test_results_are_folded_at_once_and_acknowledged_when_it_leaves(
-    scene: Scene, database_url: str, own_broker: Server, tmp_path: Path
+    scene: Scene, database_url: str, either_broker: servers.Broker, tmp_path: Path
 ) -> None:
     upload = scene.accept()
     scene.note(upload)
     results = scene.work(*(scene.result(upload, chunk) for chunk in range(6)))
     scene.split(upload, chunks=6)
     random.Random(1).shuffle(results)
-    with auditor_process(tmp_path, database=database_url, broker=own_broker.address) as auditor:
-        say(own_broker.address, *results[:4], split_message(results), *results[:2], *results[4:], *results)
+    with auditor_process(tmp_path, database=database_url, broker=either_broker.address) as auditor:
+        say(either_broker.address, *results[:4], split_message(results), *results[:2], *results[4:], *results)
         until(lambda: scene.upload(upload).status == "completed", what="completion")
         assert scene.totals(upload) == (60, 54, 6, 0, 0, {"VAL_001": 6})
         until(lambda: auditor.metric("rowstream_messages_consumed_total") == 15, what="taking every message")
@@ -37,7 +37,7 @@ def test_results_are_folded_at_once_and_acknowledged_when_it_leaves(
         auditor.start()
         other = scene.accept()
         scene.note(other)
-        say(own_broker.address, *scene.work(scene.result(other, 0)))
+        say(either_broker.address, *scene.work(scene.result(other, 0)))
         until(lambda: scene.upload(other).processed_records == 10, what="the next result")
         assert auditor.metric("rowstream_messages_consumed_total") == 1
 
@@ -147,20 +147,22 @@ def test_nothing_is_lost_while_the_database_is_away(own_broker: Server, tmp_path
 
 
 def test_it_goes_on_when_the_broker_comes_back_without_its_log(
-    scene: Scene, database_url: str, own_broker: Server, tmp_path: Path
+    scene: Scene, database_url: str, either_broker: servers.Broker, tmp_path: Path
 ) -> None:
     upload = scene.accept()
     scene.note(upload)
     results = scene.work(*(scene.result(upload, chunk) for chunk in range(8)))
     scene.split(upload, chunks=8)
-    with auditor_process(tmp_path, database=database_url, broker=own_broker.address) as auditor:
-        say(own_broker.address, *results[:6])
+    with auditor_process(tmp_path, database=database_url, broker=either_broker.address) as auditor:
+        say(either_broker.address, *results[:6])
         until(lambda: scene.upload(upload).processed_records == 60)
-        own_broker.kill()
-        own_broker.start()
-        say(own_broker.address, *results[6:])
+        either_broker.kill()
+        either_broker.lose_log()
+        either_broker.start()
+        say(either_broker.address, *results[6:])
         until(lambda: scene.upload(upload).status == "completed", seconds=30, what="completion")
-        own_broker.kill()
+        either_broker.kill()
+        either_broker.lose_log()
         assert auditor.leave() == 0
 
 

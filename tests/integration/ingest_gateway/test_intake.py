@@ -24,6 +24,7 @@ from rowstream.messages import codec
 from rowstream.messages.envelope import headers_as_text
 from rowstream.messages.upload_request import UploadRequest
 from tests import gateways, servers
+from tests.services import kept_going, process_of
 
 Row = tuple[Any, ...]
 KEY = "incoming/members.csv"
@@ -241,13 +242,21 @@ def test_a_database_that_goes_away_is_waited_for(
 
 
 def test_a_broker_that_loses_its_log_is_waited_for(
-    database_url: str, own_broker: servers.Server, object_store: servers.Server
+    database_url: str, either_broker: servers.Broker, object_store: servers.Server, tmp_path: Path
 ) -> None:
-    with taking_in(database_url, own_broker.address, object_store):
-        send(own_broker.address, event("before"))
+    storage, facts = servers.storage_settings(object_store), {"GATEWAY__INTAKE_BUCKETS": servers.BUCKET}
+    broker = either_broker.address
+    with (
+        process_of(
+            "ingest_gateway", tmp_path, database=database_url, broker=broker, storage=storage, facts=facts
+        ) as gateway,
+        kept_going(gateway),
+    ):
+        send(broker, event("before"))
         servers.until(lambda: rows(database_url) == [("before",)], seconds=30)
-        own_broker.kill()
-        own_broker.start()
-        send(own_broker.address, event("before"), event("after"))
+        either_broker.kill()
+        either_broker.lose_log()
+        either_broker.start()
+        send(broker, event("before"), event("after"))
         servers.until(lambda: len(rows(database_url)) > 1, seconds=60)
     assert rows(database_url) == [("after",), ("before",)]

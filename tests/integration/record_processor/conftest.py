@@ -7,7 +7,8 @@ from sqlalchemy import Engine
 
 from record_processor.process import Processor
 from record_processor.zombies import SERVICE, Patience
-from rowstream.database.connection import PROCESSOR_ROLE, make_engine
+from rowstream.database.connection import PROCESSOR_ROLE
+from tests.engines import engine_of
 from tests.uploads import Uploads, uploads_in
 
 
@@ -20,16 +21,14 @@ def uploads(database_url: str) -> Iterator[Uploads]:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """As the processor's role."""
-    engine = make_engine(database_url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=4)
-    yield engine
-    engine.dispose()
+    with engine_of(database_url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=4) as engine:
+        yield engine
 
 
 @pytest.fixture
 def patience(database_url: str) -> Iterator[Patience]:
-    engine = make_engine(database_url, service="patience", pool_size=1)
-    yield Patience(engine, 1.0)
-    engine.dispose()
+    with engine_of(database_url, service="patience", pool_size=1) as engine:
+        yield Patience(engine, 1.0)
 
 
 @pytest.fixture

@@ -6,27 +6,26 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from uuid import UUID
 
 import dataframely as dy
 import fastavro
 import pytest
 
 from rowstream.database.keys import DEFAULT_ORGANIZATION
-from rowstream.database.record_tables import bring_up_to_date
 from rowstream.ids import new_id
 from rowstream.kafka.consumer import Received
-from rowstream.kafka.topics import CHUNK_RESULTS, CHUNKS, DEAD_LETTERS
+from rowstream.kafka.topics import CHUNK_RESULTS, CHUNKS
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.messages.record_chunk import RecordChunk
-from rowstream.records import RecordType, registry
+from rowstream.records import RecordType
 from rowstream.runtime.service import Running
 from rowstream.runtime.settings import StorageSettings
 from tests import servers
+from tests.integration.record_processor.system import System, system_of
 from tests.servers import make_organization, until
-from tests.services import everything_in, process_of, processing, publish
-from tests.uploads import MEMBERS, TRACE, Uploads, again, chunks_of, csv_of, member, members, received, uploads_in
+from tests.services import everything_in, kept_going, process_of, processing, publish
+from tests.uploads import TRACE, Uploads, again, chunks_of, csv_of, member, members, received
 
 
 class _Station(dy.Schema):
@@ -38,53 +37,22 @@ STATIONS = RecordType(name="station", version=1, title="Stations", table="statio
 
 
 @dataclass(frozen=True)
-class System:
-    """One processor, shared by the tests of this module."""
+class Working(System):
+    """With a processor at work."""
 
-    url: str
-    broker: str
-    uploads: Uploads
     running: Running
-
-    def noted(self, lanes: int = 1, organization: UUID = DEFAULT_ORGANIZATION) -> UUID:
-        """An upload whose chunks may come."""
-        upload = self.uploads.accept(organization=organization)
-        self.uploads.note(upload, lanes=lanes)
-        return upload
-
-    def results(self, upload: UUID) -> list[Received]:
-        """What was told of an upload's chunks, as often as it was."""
-        key = str(upload).encode()
-        return [message for message in everything_in(self.broker, CHUNK_RESULTS) if message.key == key]
-
-    def aside(self, stage: str) -> list[Received]:
-        """What was put aside of the chunk topic in this stage."""
-        where = {"__connect.errors.topic": CHUNKS, "__connect.errors.stage": stage}
-        return [
-            message for message in everything_in(self.broker, DEAD_LETTERS) if where.items() <= message.headers.items()
-        ]
-
-    def settled(self, upload: UUID, *next_seqs: int) -> None:
-        """Wait until the lanes wait for these."""
-        until(lambda: tuple(self.uploads.settled(upload).values()) == next_seqs, what=f"{next_seqs}")
 
 
 @pytest.fixture(scope="module")
-def system(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Working]:
     with (
-        pytest.MonkeyPatch.context() as patch,
-        servers.broker_server(tmp_path_factory.mktemp("broker")) as broker,
-        postgres.fresh_database() as url,
-        uploads_in(url) as uploads,
+        system_of(postgres, tmp_path_factory.mktemp("broker"), STATIONS) as bare,
+        processing(bare.url, bare.broker, schema_patience_seconds=1.5, batch_chunks=8) as running,
     ):
-        with uploads.owner.begin() as connection:
-            bring_up_to_date(connection, STATIONS)
-        patch.setattr(registry, "record_types", lambda: {"member_certification": MEMBERS, "station": STATIONS})
-        with processing(url, broker.address, schema_patience_seconds=1.5, batch_chunks=8) as running:
-            yield System(url, broker.address, uploads, running)
+        yield Working(bare.url, bare.broker, bare.uploads, running)
 
 
-def test_a_chunk_becomes_rows_and_a_result_that_follows_from_it(system: System) -> None:
+def test_a_chunk_becomes_rows_and_a_result_that_follows_from_it(system: Working) -> None:
     upload = system.noted()
     (chunk,) = chunks_of(csv_of([member("r1"), member("r2", work_hours="x"), "bad"]), upload)
     publish(system.broker, received(chunk))
@@ -107,7 +75,7 @@ def test_a_chunk_becomes_rows_and_a_result_that_follows_from_it(system: System) 
     assert len(system.uploads.loaded(upload)) == 1
 
 
-def test_several_organizations_and_types_share_a_poll(system: System) -> None:
+def test_several_organizations_and_types_share_a_poll(system: Working) -> None:
     other = make_organization(system.url, "other")
     ours, theirs, stations = system.noted(lanes=2), system.noted(organization=other), system.noted(organization=other)
     data = b"name,height\nA,1\nB,x\nA,2\n"
@@ -125,7 +93,7 @@ def test_several_organizations_and_types_share_a_poll(system: System) -> None:
     assert system.uploads.rejected(ours) == system.uploads.rejected(theirs) == {}
 
 
-def test_an_unreadable_chunk_is_unprocessed_and_its_lane_goes_on(system: System) -> None:
+def test_an_unreadable_chunk_is_unprocessed_and_its_lane_goes_on(system: Working) -> None:
     upload = system.noted()
     first, second, third = chunks_of(members(6, start=200), upload, chunk_records=2)
     unknown_type = [replace(chunk, record_type="nobody_knows") for chunk in chunks_of(members(2), upload)]
@@ -141,7 +109,7 @@ def test_an_unreadable_chunk_is_unprocessed_and_its_lane_goes_on(system: System)
     assert system.uploads.lanes(upload) == [(0, 4, -1)]  # nothing had to be sent again
 
 
-def test_what_names_no_chunk_of_ours_is_put_aside_whole_and_the_others_go_on(system: System) -> None:
+def test_what_names_no_chunk_of_ours_is_put_aside_whole_and_the_others_go_on(system: Working) -> None:
     upload = system.noted()
     (chunk,) = chunks_of(members(2, start=300), upload)
     (strange,) = chunks_of(members(2, start=300), new_id())
@@ -170,7 +138,7 @@ def by(schema: codec.Schema, chunk: RecordChunk) -> Received:
     return received(chunk, body=codec.MARKER + codec.fingerprint(schema) + body.getvalue())
 
 
-def test_a_schema_nobody_knows_is_waited_for_once_and_then_its_chunks_are_unprocessed(system: System) -> None:
+def test_a_schema_nobody_knows_is_waited_for_once_and_then_its_chunks_are_unprocessed(system: Working) -> None:
     upload = system.noted()
     newer = newer_schema()
     chunks = chunks_of(members(12, start=400), upload, chunk_records=2)
@@ -181,7 +149,7 @@ def test_a_schema_nobody_knows_is_waited_for_once_and_then_its_chunks_are_unproc
     assert {row.outcome for row in system.uploads.ledger(upload)} == {"unprocessed"}
 
 
-def test_a_schema_that_is_registered_late_is_in_time(system: System) -> None:
+def test_a_schema_that_is_registered_late_is_in_time(system: Working) -> None:
     upload = system.noted()
     newer = newer_schema()
     (chunk,) = chunks_of(members(2, start=500), upload)
@@ -197,7 +165,7 @@ def test_a_schema_that_is_registered_late_is_in_time(system: System) -> None:
     until(lambda: not system.running.health.waiting_for, what="readiness")
 
 
-def test_while_the_database_is_not_as_it_should_be_it_waits_and_says_so(system: System) -> None:
+def test_while_the_database_is_not_as_it_should_be_it_waits_and_says_so(system: Working) -> None:
     upload = system.noted()
     chunks = chunks_of(members(4, start=600), upload, chunk_records=2)
     system.uploads.execute("ALTER TABLE processed_chunks RENAME TO gone")
@@ -216,7 +184,7 @@ def chunks_told(broker: str) -> set[int]:
 
 
 def test_a_broker_that_is_away_when_results_are_to_be_told_gets_them_later(
-    uploads: Uploads, database_url: str, own_broker: servers.Server
+    uploads: Uploads, database_url: str, own_broker: servers.Server, store_settings: StorageSettings, tmp_path: Path
 ) -> None:
     upload = uploads.accept()
     uploads.note(upload, lanes=1)
@@ -226,7 +194,12 @@ def test_a_broker_that_is_away_when_results_are_to_be_told_gets_them_later(
     )
     uploads.execute("CREATE TRIGGER linger AFTER INSERT ON processed_chunks EXECUTE FUNCTION linger()")
     chunks = chunks_of(members(30), upload, chunk_records=10)
-    with processing(database_url, own_broker.address) as running:
+    with (
+        process_of(
+            "record_processor", tmp_path, database=database_url, broker=own_broker.address, storage=store_settings
+        ) as processor,
+        kept_going(processor),
+    ):
         publish(own_broker.address, *map(received, chunks))
         until(
             lambda: bool(uploads.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")),
@@ -234,10 +207,10 @@ def test_a_broker_that_is_away_when_results_are_to_be_told_gets_them_later(
         )
         own_broker.kill()
         until(lambda: len(uploads.ledger(upload)) == 3, what="the commit")
-        until(lambda: any("broker" in why for why in running.health.waiting_for), what="a reason")
+        until(lambda: any("broker" in why for why in processor.readiness()[1]), what="a reason")
         own_broker.start()
         until(lambda: len(everything_in(own_broker.address, CHUNK_RESULTS)) >= 3, seconds=30, what="the results")
-        until(lambda: not running.health.waiting_for, what="readiness")
+        until(lambda: processor.readiness()[0] == 200, what="readiness")
     told = {
         codec.decode(one.value, ChunkResult).chunk_number for one in everything_in(own_broker.address, CHUNK_RESULTS)
     }
@@ -245,7 +218,7 @@ def test_a_broker_that_is_away_when_results_are_to_be_told_gets_them_later(
 
 
 def test_killed_in_the_middle_another_goes_on_and_nothing_is_lost_or_doubled(
-    uploads: Uploads, database_url: str, own_broker: servers.Server, store_settings: StorageSettings, tmp_path: Path
+    uploads: Uploads, database_url: str, either_broker: servers.Broker, store_settings: StorageSettings, tmp_path: Path
 ) -> None:
     upload = uploads.accept()
     uploads.note(upload, lanes=2)
@@ -254,11 +227,11 @@ def test_killed_in_the_middle_another_goes_on_and_nothing_is_lost_or_doubled(
         "record_processor",
         tmp_path,
         database=database_url,
-        broker=own_broker.address,
+        broker=either_broker.address,
         storage=store_settings,
         facts={"PROCESSOR__BATCH_CHUNKS": "2"},
     ) as first:
-        publish(own_broker.address, *map(received, chunks))
+        publish(either_broker.address, *map(received, chunks))
         until(lambda: len(uploads.ledger(upload)) > 10, what="movement")
         first.kill()
         done = len(uploads.ledger(upload))
@@ -267,18 +240,18 @@ def test_killed_in_the_middle_another_goes_on_and_nothing_is_lost_or_doubled(
         until(lambda: len(uploads.ledger(upload)) > done + 10, what="movement")
         assert first.leave() == 0
         assert first.log_lines()[-1]["event"] == "stopped"
-        with processing(database_url, own_broker.address):
+        with processing(database_url, either_broker.address):
             until(lambda: len(uploads.ledger(upload)) == len(chunks), seconds=30, what="the end")
     assert sorted(uploads.loaded(upload)) == list(range(2, 4_002))
     assert uploads.rejected(upload) == {}
     assert sum(row.succeeded_records for row in uploads.ledger(upload)) == 4_000
     told = {
-        codec.decode(one.value, ChunkResult).chunk_number for one in everything_in(own_broker.address, CHUNK_RESULTS)
+        codec.decode(one.value, ChunkResult).chunk_number for one in everything_in(either_broker.address, CHUNK_RESULTS)
     }
     assert told == {chunk.chunk_number for chunk in chunks}
 
 
-def test_a_zombies_late_chunks_do_no_harm(system: System) -> None:
+def test_a_zombies_late_chunks_do_no_harm(system: Working) -> None:
     upload = system.noted()
     chunks = chunks_of(members(8, start=700), upload, chunk_records=2)
     publish(system.broker, *map(received, again(chunks[:2], 2)), *map(received, again(chunks, 1)))

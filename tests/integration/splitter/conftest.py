@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from rowstream.database.connection import SPLITTER_ROLE, make_engine
+from rowstream.database.connection import SPLITTER_ROLE
 from tests import servers
+from tests.engines import engine_of
 from tests.uploads import Uploads, uploads_in
 
 
@@ -19,9 +20,8 @@ def uploads(database_url: str) -> Iterator[Uploads]:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """As the splitter's role."""
-    engine = make_engine(database_url, role=SPLITTER_ROLE, service="splitter", pool_size=8)
-    yield engine
-    engine.dispose()
+    with engine_of(database_url, role=SPLITTER_ROLE, service="splitter", pool_size=8) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")

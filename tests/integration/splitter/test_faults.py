@@ -17,7 +17,7 @@ from splitter.reader import open_reading
 from tests import servers
 from tests.integration.splitter.support import COUNT, FACTS, FILE, SLICE, chunks_sent, closed, loaded_exactly
 from tests.servers import BUCKET, until
-from tests.services import Process, announce, process_of, processing, splitting
+from tests.services import Process, announce, kept_going, process_of, processing, splitting
 from tests.uploads import Uploads, members
 
 
@@ -125,20 +125,37 @@ def test_asked_to_leave_it_gives_the_lease_back_at_once(
 
 
 def test_a_broker_that_restarts_empty_in_the_middle_delays_the_upload_and_nothing_else(
-    uploads: Uploads, database_url: str, own_broker: servers.Server, store: S3Store
+    uploads: Uploads,
+    database_url: str,
+    either_broker: servers.Broker,
+    store: S3Store,
+    store_settings: StorageSettings,
+    tmp_path: Path,
 ) -> None:
     upload = uploads.accept_file(store, FILE)
-    with splitting(database_url, own_broker.address, store, stall_seconds=3.0, **FACTS):
-        announce(own_broker.address, upload)
-        until(lambda: len(chunks_sent(own_broker.address, upload)) == 4, what="a full window")
-        own_broker.kill()  # with what was sent, and nothing of it processed
+    broker = either_broker.address
+    facts = {**SLICE, "SPLITTER__STALL_SECONDS": "3"}
+    with (
+        process_of(
+            "splitter", tmp_path, database=database_url, broker=broker, storage=store_settings, facts=facts
+        ) as splitter,
+        process_of(
+            "record_processor", tmp_path, database=database_url, broker=broker, storage=store_settings, start=False
+        ) as processor,
+        kept_going(splitter, processor),
+    ):
+        announce(broker, upload)
+        until(lambda: len(chunks_sent(broker, upload)) == 4, what="a full window")
+        either_broker.kill()  # with what was sent, and nothing of it processed
+        either_broker.lose_log()
         time.sleep(0.5)
-        own_broker.start()
-        with processing(database_url, own_broker.address, ready=False):
-            until(lambda: len(uploads.ledger(upload)) >= 3, seconds=40, what="movement")
-            own_broker.kill()  # and again, under way
-            own_broker.start()
-            closed(uploads, upload, seconds=60)
+        either_broker.start()
+        processor.start(wait=False)
+        until(lambda: len(uploads.ledger(upload)) >= 3, seconds=60, what="movement")
+        either_broker.kill()  # and again, under way
+        either_broker.lose_log()
+        either_broker.start()
+        closed(uploads, upload, seconds=90)
     loaded_exactly(uploads, upload)
 
 
