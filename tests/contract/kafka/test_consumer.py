@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from rowstream.errors import Fatal
 from rowstream.kafka.consumer import Consumer, Received, _received, consumer_config
+from rowstream.kafka.watch import Watch
 from rowstream.runtime.settings import KafkaSettings
 from tests import servers
 from tests.contract.kafka.support import new_topic, quick, send, take, values
@@ -192,6 +193,27 @@ def test_a_broker_that_lost_its_log_is_read_from_its_new_beginning(own_broker: s
         # The old log's offset 8 must not have been committed to the new one.
         send(address, topic, *(b"later" for _ in range(10)), partition=0)
         assert values(take(successor, 12)) == [b"new 1", b"new 2", *[b"later"] * 10]
+
+
+def test_one_whose_client_fetches_nothing_any_more_ends_its_process(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[None] = []
+    monkeypatch.setattr("rowstream.kafka.consumer.end_process", lambda: ended.append(None))
+    topic = new_topic(broker, partitions=1)
+    with member(broker, topic) as consumer:
+        send(broker, topic, b"1")
+        take(consumer, 1)
+        consumer._consumer.pause(consumer._consumer.assignment())  # as one that a broker without its log left behind
+        consumer._watch = Watch(clock=time.monotonic, seconds=0.2)
+        for _ in range(5):
+            assert consumer.poll(at_most=1, timeout=0.3) == []
+        assert not ended  # nothing is there
+        send(broker, topic, b"2")
+        deadline = time.monotonic() + 20
+        while not ended and time.monotonic() < deadline:
+            assert consumer.poll(at_most=1, timeout=0.1) == []
+        assert ended
 
 
 def test_leaving_does_not_wait_for_a_broker_that_is_gone(
