@@ -15,7 +15,7 @@ from record_processor.zombies import SERVICE, Patience
 from rowstream.database.connection import PROCESSOR_ROLE, make_engine
 from rowstream.database.readiness import until_ready
 from rowstream.errors import Fatal
-from rowstream.kafka.consumer import Consumer
+from rowstream.kafka.consumer import NO_PART, Consumer
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNKS
 from rowstream.records import registry
@@ -51,6 +51,7 @@ def _run(settings: ProcessorSettings) -> None:
             topics=[CHUNKS],
             on_assigned=lambda: health.ok("kafka"),
             on_revoked=doubt.leave,
+            on_left=lambda: health.waiting("kafka", NO_PART),
         )
         aside = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=1, idle_seconds=_IDLE_SECONDS)
         tasks: list[upkeep.Task] = [lambda: undo_some(aside)]

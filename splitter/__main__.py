@@ -5,7 +5,7 @@ import sys
 from rowstream.database.connection import SPLITTER_ROLE, make_engine
 from rowstream.database.readiness import until_ready
 from rowstream.errors import Fatal
-from rowstream.kafka.consumer import Consumer
+from rowstream.kafka.consumer import NO_PART, Consumer
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import UPLOADS
 from rowstream.runtime.health import Health
@@ -38,7 +38,13 @@ def _run(settings: SplitterSettings) -> None:
         schemas = until_ready(engine, health, service.stop)
         if schemas is None:
             return
-        consumer = Consumer(settings.kafka, group=GROUP, topics=[UPLOADS], on_assigned=lambda: health.ok("kafka"))
+        consumer = Consumer(
+            settings.kafka,
+            group=GROUP,
+            topics=[UPLOADS],
+            on_assigned=lambda: health.ok("kafka"),
+            on_left=lambda: health.waiting("kafka", NO_PART),
+        )
         SplitterService(
             running=service,
             engine=engine,

@@ -26,10 +26,13 @@ from rowstream.runtime.settings import KafkaSettings
 
 log = get_logger(__name__)
 
+_GATHER_SECONDS = 0.05
 _FETCH_KBYTES = 32_768
 _LEAVE_SECONDS = 8.0
 _JOIN_SECONDS = 5.0
 _ASK_SECONDS = 2.0
+NO_PART = "it has no partitions: the broker is away, or they are being handed out anew"
+"""What a service may say of itself when `on_left` is called."""
 LEFT_BEHIND = "the client does not fetch what is there; ending, to be started again with a new one"
 """What a consumer logs before it ends its process."""
 
@@ -62,14 +65,19 @@ class Consumer:
         topics: Sequence[str],
         on_assigned: Callable[[], None] = lambda: None,
         on_revoked: Callable[[], None] = lambda: None,
+        on_left: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_assigned` is called when the group has given this member its part, `on_revoked` when it is taken."""
+        """Calls back when partitions come and go.
+
+        `on_assigned` is called when the group has given this member its part, `on_revoked` when some of it is taken,
+        and `on_left` when all is, be it that the broker has not answered for a session's length.
+        """
         self._ours: set[Place] = set()
         self._assignment = 0
         self._is_member = False  # between a revocation and the next assignment it is not, either
         self._settled: dict[Place, int] = {}
         self._early: list[Received] = []  # came while nothing was wanted
-        self._on_assigned, self._on_revoked = on_assigned, on_revoked
+        self._on_assigned, self._on_revoked, self._on_left = on_assigned, on_revoked, on_left
         self._paused = False
         self._topics = tuple(topics)
         self._consumer = confluent_kafka.Consumer(consumer_config(settings, group))
@@ -94,6 +102,8 @@ class Consumer:
         if received and at_most > len(received):
             # Asking for many at once would wait for them all; these are what has arrived already.
             received += self._fetched(at_most - len(received), 0)
+            if 1 < len(received) < at_most:  # more are on their way, and a fuller batch costs less
+                received += self._fetched(at_most - len(received), _GATHER_SECONDS)
         if self._watch.wants_a_look(received=bool(received)) and self._watch.is_stuck(self._view()):
             log.critical(LEFT_BEHIND)
             end_process()
@@ -206,6 +216,8 @@ class Consumer:
         self._settled = {place: offset for place, offset in self._settled.items() if place not in gone}
         self._early = [message for message in self._early if _place(message) not in gone]
         self._on_revoked()
+        if not self._is_member:
+            self._on_left()
 
 
 def end_process() -> None:

@@ -195,6 +195,24 @@ def test_a_broker_that_lost_its_log_is_read_from_its_new_beginning(own_broker: s
         assert values(take(successor, 12)) == [b"new 1", b"new 2", *[b"later"] * 10]
 
 
+def test_one_that_hears_nothing_of_its_broker_says_so_until_it_does(own_broker: servers.Broker) -> None:
+    topic, said = "rowstream.uploads.v1", ["nothing"]
+    send(own_broker.address, topic, b"1")
+    callbacks = {"on_assigned": lambda: said.append("member"), "on_left": lambda: said.append("left")}
+    with member(own_broker.address, topic, **callbacks) as consumer:
+
+        def says(word: str) -> bool:
+            consumer.poll(at_most=1, timeout=0.1)
+            return said[-1] == word
+
+        take(consumer, 1)
+        assert said == ["nothing", "member"]
+        own_broker.kill()
+        servers.until(lambda: says("left"), seconds=60)
+        own_broker.start()
+        servers.until(lambda: says("member"), seconds=60)
+
+
 def test_one_whose_client_fetches_nothing_any_more_ends_its_process(
     broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
