@@ -10,7 +10,7 @@ class AuditorSlice(BaseModel):
 
     batch_results: int = Field(500, ge=2, le=10_000, description="Most results folded in one transaction")
     linger_seconds: float = Field(
-        0.02, gt=0, le=1, description="Seconds after which results are folded even when few have come"
+        0.05, gt=0, le=1, description="Seconds after which results are folded even when few have come"
     )
     reconcile_seconds: float = Field(5.0, gt=0, description="Seconds between two rounds of the reconciler")
     grace_seconds: float = Field(

@@ -22,7 +22,7 @@ _DEAD_LETTERS = "/api/v1/dead_letters"
 _PATIENCE_SECONDS = 4.0
 _LONG_PATIENCE_SECONDS = 120.0
 _OFTEN, _SELDOM = 0.15, 1.0
-_EAGER_SECONDS = 20.0
+_OF_WHAT_PASSED = 0.05  # what is shown of a long upload may be older than of a short one
 _STREAM_TIMEOUT = 120.0
 
 
@@ -55,7 +55,7 @@ def follow(client: "httpx.Client", upload_id: str, seen: Callable[[Upload], None
         seen(now)
         if now["status"] in ENDED:
             return now
-        time.sleep(_OFTEN if time.monotonic() - begun < _EAGER_SECONDS else _SELDOM)
+        time.sleep(min(max(_OFTEN, _OF_WHAT_PASSED * (time.monotonic() - begun)), _SELDOM))
 
 
 def order(client: "httpx.Client", upload_id: str, verb: str, **said: bool) -> Upload:
