@@ -1,4 +1,4 @@
-"""Deletes a topic with all that is in it; only the supervisor of `up` does, to the embedded broker."""
+"""Deletes a topic with all that is in it, and who read it; only the supervisor of `up` does, to the embedded broker."""
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -22,5 +22,25 @@ def delete_topic(bootstrap_servers: str, name: str) -> None:
     except KafkaException as error:
         if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART":
             raise Retryable(f"the topic {name} could not be deleted: {error.args[0].str()}") from error
+    except TimeoutError as error:
+        raise Retryable(f"the broker at {bootstrap_servers} does not answer") from error
+
+
+def delete_group(bootstrap_servers: str, name: str) -> None:
+    """Delete a consumer group with its offsets; nothing if there is none. Its members must have left.
+
+    The embedded broker may let nobody into a group again that several members left at the same time; into a new one of
+    the same name it lets everybody at once.
+
+    Raises:
+        Retryable: the broker does not answer, or does not do it.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": _CRITICAL})
+    (future,) = admin.delete_consumer_groups([name], request_timeout=_SECONDS).values()
+    try:
+        future.result(timeout=2 * _SECONDS)
+    except KafkaException as error:
+        if error.args[0].name() != "GROUP_ID_NOT_FOUND":
+            raise Retryable(f"the group {name} could not be deleted: {error.args[0].str()}") from error
     except TimeoutError as error:
         raise Retryable(f"the broker at {bootstrap_servers} does not answer") from error

@@ -1,8 +1,8 @@
 """localbucket, but for one thing: a large object is written to the disk as it comes.
 
 The package reads the body of a PUT whole into memory before it writes it, and the browser and the command send a file
-of any size as one PUT. This goes by names that the package keeps to itself; a version that changes them is noticed by the
-tests of the store, which run against this program.
+of any size as one PUT. This goes by names that the package keeps to itself; a version that changes them is noticed by
+the tests of the store, which run against this program.
 """
 
 import hashlib

@@ -21,10 +21,11 @@ from sqlalchemy import Engine
 from rowstream.database.connection import make_engine
 from rowstream.database.hold import hold, release
 from rowstream.errors import Retryable, RowstreamError
-from rowstream.kafka.deletion import delete_topic
+from rowstream.kafka.deletion import delete_group, delete_topic
 from rowstream.kafka.topics import CHUNKS
 from rowstream.stack.probes import get
 from rowstream.stack.runner import Recycled
+from rowstream.stack.services import PROCESSOR_GROUP
 from rowstream.stack.supervisor import Supervisor
 
 HOLD = "recycling of the embedded broker's topic"
@@ -32,9 +33,9 @@ IN_FLIGHT = b"rowstream_splitter_chunks_in_flight "
 _LOOK_SECONDS = 1.0
 _HOLD_SECONDS = 15.0
 _DRAIN_SECONDS = 60.0
-_QUIET_LOOKS = 3
+_QUIET_SECONDS = 1.0  # a splitter may send for 0.2 s after it was asked not to
+_DRAIN_LOOK_SECONDS = 0.2
 _READY_SECONDS = 60.0
-_APART_SECONDS = 4.0  # the broker lets nobody into a group again that two members left at the same time
 _AGAIN_SECONDS = 30.0
 
 
@@ -98,6 +99,7 @@ class Recycler:
     async def _recycle(self) -> None:
         embedded, began, before = self._embedded, time.monotonic(), self._resident()
         with _engine(embedded.database) as engine:
+            await asyncio.to_thread(hold, engine, HOLD, seconds=_HOLD_SECONDS)
             holding = asyncio.create_task(_keep_holding(engine))
             try:
                 await self._drained()
@@ -113,8 +115,9 @@ class Recycler:
     async def _make_anew(self) -> None:
         embedded, supervisor = self._embedded, self._supervisor
         try:
-            async with supervisor.without(embedded.processors, seconds=_READY_SECONDS, apart=_APART_SECONDS):
+            async with supervisor.without(embedded.processors, seconds=_READY_SECONDS):
                 await asyncio.to_thread(delete_topic, embedded.bootstrap_servers, CHUNKS)
+                await asyncio.to_thread(delete_group, embedded.bootstrap_servers, PROCESSOR_GROUP)
                 await asyncio.to_thread(embedded.make_topics)
                 self._after_last = self._resident()
         except (Retryable, TimeoutError):
@@ -126,10 +129,11 @@ class Recycler:
 
     async def _drained(self) -> None:
         """Return when nothing is on its way any more; or after some time, since what is lost is sent again."""
-        quiet, deadline = 0, time.monotonic() + _DRAIN_SECONDS
-        while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
-            await asyncio.sleep(_LOOK_SECONDS)
-            quiet = quiet + 1 if await asyncio.to_thread(self._is_quiet) else 0
+        quiet_since = began = time.monotonic()
+        while time.monotonic() < min(quiet_since + _QUIET_SECONDS, began + _DRAIN_SECONDS):
+            await asyncio.sleep(_DRAIN_LOOK_SECONDS)
+            if not await asyncio.to_thread(self._is_quiet):
+                quiet_since = time.monotonic()
 
     def _is_quiet(self) -> bool:
         try:
@@ -151,9 +155,9 @@ class Recycler:
 
 async def _keep_holding(engine: Engine) -> None:
     while True:
+        await asyncio.sleep(_HOLD_SECONDS / 5)
         with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):  # it is asked for again in a moment
             await asyncio.to_thread(hold, engine, HOLD, seconds=_HOLD_SECONDS)
-        await asyncio.sleep(_HOLD_SECONDS / 5)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rowstream.stack.part import Part
 from rowstream.stack.probes import answers_ready
 
 GATEWAY, SPLITTER, PROCESSOR = "ingest_gateway", "splitter", "record_processor"
+PROCESSOR_GROUP = "record-processor"  # as the processors name it, whose code the supervisor does not import
 
 
 def service_names(processors: int) -> dict[str, str]:

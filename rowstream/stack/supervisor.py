@@ -67,19 +67,15 @@ class Supervisor:
         return self._runners[name].pid
 
     @asynccontextmanager
-    async def without(self, names: Sequence[str], *, seconds: float, apart: float = 0.0) -> AsyncIterator[None]:
+    async def without(self, names: Sequence[str], *, seconds: float) -> AsyncIterator[None]:
         """Stop these parts in an orderly way while inside; afterwards wait until they are ready again.
-
-        One is stopped after the other, `apart` seconds later.
 
         Raises:
             TimeoutError: they are not ready after so many seconds; they are kept going all the same.
         """
         runners = [self._runners[name] for name in names]
         try:
-            for number, runner in enumerate(runners):
-                await asyncio.sleep(apart if number else 0.0)
-                await runner.hold()
+            await asyncio.gather(*(runner.hold() for runner in runners))
             yield
         finally:
             for runner in runners:

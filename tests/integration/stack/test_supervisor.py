@@ -119,13 +119,13 @@ def test_a_part_that_dies_is_started_again_and_only_it(yard: Yard) -> None:
     assert (ended.part, ended.reason, ended.delay) == ("broker", "was killed by SIGKILL", 0.2)
 
 
-def test_parts_are_stopped_for_a_while_one_after_the_other_and_started_again(yard: Yard) -> None:
+def test_parts_are_stopped_for_a_while_and_started_again(yard: Yard) -> None:
     async def scene() -> None:
         parts = [yard.part("one", "broker"), yard.part("two", "broker"), yard.part("broker")]
         async with yard.supervised(parts) as supervisor:
             before = {name: yard.pid(name) for name in ("one", "two", "broker")}
             assert supervisor.pid("one") == before["one"]
-            async with supervisor.without(["one", "two"], seconds=20.0, apart=0.1):
+            async with supervisor.without(["one", "two"], seconds=20.0):
                 assert [supervisor.pid(name) for name in ("one", "two")] == [None, None]
                 await asyncio.sleep(0.5)  # longer than a part that died would wait for its next start
                 assert [running(before[name]) for name in ("one", "two", "broker")] == [False, False, True]
@@ -135,7 +135,7 @@ def test_parts_are_stopped_for_a_while_one_after_the_other_and_started_again(yar
             assert yard.pid("broker") == before["broker"]
 
     asyncio.run(scene())
-    assert (yard.folder / "farewells").read_text().split()[:2] == ["one", "two"]
+    assert set((yard.folder / "farewells").read_text().split()[:2]) == {"one", "two"}
     assert [event for event in yard.events if isinstance(event, Ended)] == []
 
 

@@ -3,9 +3,11 @@
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from record_processor.service import GROUP
 from rowstream.errors import Fatal
 from rowstream.runtime.metrics import CHUNKS_IN_FLIGHT
 from rowstream.stack.recycling import IN_FLIGHT, is_due, is_quiet
+from rowstream.stack.services import PROCESSOR_GROUP
 from rowstream.stack.system import BROKER_MEMORY, broker_limit
 
 MB = 1_000_000
@@ -36,6 +38,10 @@ def test_a_splitter_says_when_all_has_arrived(chunks: int, *, quiet: bool) -> No
 def test_a_splitter_that_says_nothing_is_not_quiet() -> None:
     assert not is_quiet(b"")
     assert IN_FLIGHT.decode().strip() == CHUNKS_IN_FLIGHT._name
+
+
+def test_the_group_is_the_one_of_the_processors() -> None:
+    assert PROCESSOR_GROUP == GROUP
 
 
 @pytest.mark.parametrize("wrong", ["", "0", "-1", "1e9", "much"])
