@@ -1,17 +1,23 @@
 """The embedded broker's memory stays bounded: its topic is made anew again and again while an upload goes through."""
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
+import psycopg
 
 from rowstream.database.invariants import check
+from rowstream.kafka.topics import CHUNKS, topic_partitions
 from rowstream.records import registry
 from rowstream.records.sample import write_sample
 from tests.bench.workload import RECORD_TYPE, hand_in, wait_for
 from tests.whole_system import System, loaded_rows, planted_rows, rejected_rows, running
 
 ROWS = 200_000
+SMALL = 20_000
 LIMIT = 45_000_000
 BOUND = 90_000_000
 """The limit, and what one window and a second of looking away may add."""
@@ -40,25 +46,61 @@ class Memory(threading.Thread):
         return sum(after < before - LIMIT // 3 for before, after in zip(self.seen, self.seen[5:], strict=False))
 
 
-def test_a_larger_upload_passes_recyclings_and_ends_with_the_truth(tmp_path: Path) -> None:
-    file, truth = tmp_path / "members.csv", tmp_path / "truth.jsonl"
+def sample(folder: Path, rows: int) -> tuple[Path, Path]:
+    file, truth = folder / "members.csv", folder / "truth.jsonl"
     with file.open("wb") as output, truth.open("w") as planted:
-        write_sample(registry.find(RECORD_TYPE), ROWS, output=output, truth=planted, seed=1)
+        write_sample(registry.find(RECORD_TYPE), rows, output=output, truth=planted, seed=1)
+    return file, truth
+
+
+def check_truth(system: System, upload: dict[str, Any], truth: Path, rows: int) -> None:
+    assert upload["status"] == "completed", upload
+    assert rejected_rows(system, upload["id"]) == planted_rows(truth)
+    assert loaded_rows(system, upload["id"]) == set(range(2, rows + 2)) - planted_rows(truth).keys()
+    assert check(system.addresses["database"]) == []
+
+
+def test_a_larger_upload_passes_recyclings_and_ends_with_the_truth(tmp_path: Path) -> None:
+    file, truth = sample(tmp_path, ROWS)
     settings = {"ROWSTREAM_UP_BROKER_MEMORY": str(LIMIT)}
     with running(tmp_path / "state", settings=settings) as system, system.api as api:
         (broker,) = system.processes("tansu")
         processors = {process.pid for process in system.processes("record_processor")}
         memory = Memory(system)
         memory.start()
-        upload_id = hand_in(api, file)
-        upload = wait_for(api, upload_id, every=0.5, seconds=500)
+        upload = wait_for(api, hand_in(api, file), every=0.5, seconds=500)
         memory.stop()
 
-        assert upload["status"] == "completed", upload
-        assert rejected_rows(system, upload_id) == planted_rows(truth)
-        assert loaded_rows(system, upload_id) == set(range(2, ROWS + 2)) - planted_rows(truth).keys()
-        assert check(system.addresses["database"]) == []
+        check_truth(system, upload, truth, ROWS)
         assert memory.times_freed >= 1
         assert max(memory.seen) < BOUND
         assert broker.status() != psutil.STATUS_ZOMBIE, "it was recycled, not started again"
         assert processors.isdisjoint(process.pid for process in system.processes("record_processor"))
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
+
+
+def held_sending(system: System) -> int:
+    with psycopg.connect(system.addresses["database"]) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM sending_hold").fetchone() or (0,)
+    return int(count)
+
+
+def test_an_upload_whose_supervisor_was_killed_in_a_recycling_is_brought_to_its_end_by_the_next_one(
+    tmp_path: Path,
+) -> None:
+    file, truth = sample(tmp_path, SMALL)
+    always_due = {"ROWSTREAM_UP_BROKER_MEMORY": "1"}
+    with running(tmp_path / "state", settings=always_due) as system, system.api as api:
+        upload_id = hand_in(api, file)
+        until(lambda: not system.processes("record_processor"))
+        assert held_sending(system) == 1
+        system.process.kill()
+    with running(tmp_path / "state") as system, system.api as api:
+        check_truth(system, wait_for(api, upload_id, every=0.5, seconds=240), truth, SMALL)
+        assert topic_partitions(system.addresses["broker"])[CHUNKS] == 8
