@@ -8,6 +8,9 @@ import pytest
 from auditor import closing
 from rowstream.database.invariants import check
 from tests.integration.auditor.scene import Scene, scene_of
+from tests.postgres_versions import every_postgres
+
+postgres = every_postgres
 
 
 @pytest.fixture
