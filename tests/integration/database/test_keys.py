@@ -8,20 +8,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from rowstream.database.connection import make_engine
 from rowstream.database.keys import DEFAULT_ORGANIZATION, holder_of, key_hash
 from rowstream.database.tables import api_keys
 from rowstream.ids import new_id
 from tests import servers
+from tests.engines import engine_of
 from tests.servers import make_organization
 from tests.unit.cli.support import Result, run
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    engine = make_engine(database_url, service="test", pool_size=1)
-    yield engine
-    engine.dispose()
+    with engine_of(database_url, pool_size=1) as engine:
+        yield engine
 
 
 def keys(url: str, *arguments: str) -> Result:

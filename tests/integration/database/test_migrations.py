@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy
 from sqlalchemy import Engine, text
 
-from rowstream.database.connection import make_engine
 from rowstream.database.migrate import migrate
 from rowstream.database.record_tables import OWN_COLUMNS
 from rowstream.database.tables import metadata
 from rowstream.database.version import HEAD, is_migrated
 from rowstream.errors import Fatal, Retryable
 from rowstream.records import RecordType
+from tests.engines import engine_of
 from tests.postgres_versions import every_postgres
 from tests.servers import Postgres, free_port
 
@@ -37,19 +37,16 @@ def thing(schema: type[dy.Schema] = _Thing, *, version: int = 1, table: str = "t
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    engine = make_engine(database_url, service="tests")
-    yield engine
-    engine.dispose()
+    with engine_of(database_url) as engine:
+        yield engine
 
 
 @pytest.fixture
 def empty_url(postgres: Postgres) -> Iterator[str]:
     with postgres.fresh_database() as url:
-        engine = make_engine(url, service="tests")
-        with engine.begin() as connection:
+        with engine_of(url) as engine, engine.begin() as connection:
             connection.execute(text("DROP SCHEMA public CASCADE"))
             connection.execute(text("CREATE SCHEMA public"))
-        engine.dispose()
         yield url
 
 
@@ -87,16 +84,15 @@ def test_checks_are_the_same_in_both_places(engine: Engine) -> None:
 
 
 def test_an_empty_database_is_not_migrated_and_then_is(empty_url: str) -> None:
-    engine = make_engine(empty_url, service="tests")
-    with engine.connect() as connection:
-        assert not is_migrated(connection)
-    for _ in range(2):
-        migrate(empty_url, [thing()])
-    with engine.connect() as connection:
-        assert is_migrated(connection)
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == HEAD
-        rows = connection.execute(text("SELECT record_type, table_name, version FROM record_type_tables")).all()
-    engine.dispose()
+    with engine_of(empty_url) as engine:
+        with engine.connect() as connection:
+            assert not is_migrated(connection)
+        for _ in range(2):
+            migrate(empty_url, [thing()])
+        with engine.connect() as connection:
+            assert is_migrated(connection)
+            assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == HEAD
+            rows = connection.execute(text("SELECT record_type, table_name, version FROM record_type_tables")).all()
     assert [tuple(row) for row in rows] == [("thing", "things", 1)]
 
 

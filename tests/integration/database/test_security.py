@@ -17,12 +17,12 @@ from rowstream.database.connection import (
     RELAY_ROLE,
     SPLITTER_ROLE,
     act_for,
-    make_engine,
 )
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.database.record_tables import bring_up_to_date
 from rowstream.database.security import DASHBOARDS, ROLES
 from rowstream.records import RecordType
+from tests.engines import engine_of
 from tests.integration.auditor.scene import Scene, scene_of
 from tests.postgres_versions import every_postgres
 from tests.servers import make_organization
@@ -70,11 +70,10 @@ THING = RecordType(name="thing", version=1, title="Thing", table="things", schem
 
 @pytest.fixture
 def owner(database_url: str) -> Iterator[Engine]:
-    engine = make_engine(database_url, service="tests")
-    with engine.begin() as connection:
-        bring_up_to_date(connection, THING)
-    yield engine
-    engine.dispose()
+    with engine_of(database_url) as engine:
+        with engine.begin() as connection:
+            bring_up_to_date(connection, THING)
+        yield engine
 
 
 def tenant_tables(owner: Engine) -> set[str]:
@@ -163,11 +162,9 @@ def test_dashboards_see_how_every_upload_stands_and_no_cell_of_a_record(database
     with scene_of(database_url) as scene:
         for organization in (DEFAULT_ORGANIZATION, make_organization(database_url, "other")):
             _fill(scene, organization)
-    dashboards = make_engine(database_url, role=DASHBOARDS, service="dashboards")
-    with dashboards.connect() as connection:
+    with engine_of(database_url, role=DASHBOARDS) as dashboards, dashboards.connect() as connection:
         assert connection.execute(text("SELECT count(DISTINCT organization_id) FROM batch_uploads")).scalar_one() == 2
         seen = {table for table in tenant_tables(owner) if _may(connection, DASHBOARDS, table, SELECT)}
-    dashboards.dispose()
     assert not seen & {"batch_upload_errors", "held_records", "things", "outbox", "api_keys", *others_tables(owner)}
 
 
@@ -175,10 +172,8 @@ def test_a_gateway_that_names_no_organization_sees_nothing(database_url: str, ow
     assert owner
     with scene_of(database_url) as scene:
         scene.accept()
-    gateway = make_engine(database_url, role=GATEWAY_ROLE, service="gateway")
-    with gateway.connect() as connection:
+    with engine_of(database_url, role=GATEWAY_ROLE) as gateway, gateway.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM batch_uploads")).scalar_one() == 0
-    gateway.dispose()
 
 
 def test_no_row_of_another_organization_is_seen_or_written(database_url: str, owner: Engine) -> None:
@@ -186,24 +181,23 @@ def test_no_row_of_another_organization_is_seen_or_written(database_url: str, ow
     with scene_of(database_url) as scene:
         for organization in (DEFAULT_ORGANIZATION, other):
             _fill(scene, organization)
-    gateway = make_engine(database_url, role=GATEWAY_ROLE, service="gateway")
-    seen = 0
-    with gateway.begin() as connection:
-        act_for(connection, other)
-        for table in sorted(tenant_tables(owner)):
-            if _may(connection, GATEWAY_ROLE, table, SELECT):
-                owners = set(connection.execute(text(f"SELECT organization_id FROM {table}")).scalars())  # noqa: S608 - names of tables
-                assert owners <= {other}, table
-                seen += len(owners)
-        changed = connection.execute(text("UPDATE batch_uploads SET filename = 'mine'"))
-        assert changed.rowcount == 1
-    assert seen >= 5
-    foreign = text("INSERT INTO api_keys (id, organization_id, name, key_hash) VALUES (:id, :owner, 'n', 'h')")
-    with gateway.begin() as connection:
-        act_for(connection, other)
-        with pytest.raises(sqlalchemy.exc.ProgrammingError, match="row-level security"):
-            connection.execute(foreign, {"id": UUID(int=1), "owner": DEFAULT_ORGANIZATION})
-    gateway.dispose()
+    with engine_of(database_url, role=GATEWAY_ROLE) as gateway:
+        seen = 0
+        with gateway.begin() as connection:
+            act_for(connection, other)
+            for table in sorted(tenant_tables(owner)):
+                if _may(connection, GATEWAY_ROLE, table, SELECT):
+                    owners = set(connection.execute(text(f"SELECT organization_id FROM {table}")).scalars())  # noqa: S608 - names of tables
+                    assert owners <= {other}, table
+                    seen += len(owners)
+            changed = connection.execute(text("UPDATE batch_uploads SET filename = 'mine'"))
+            assert changed.rowcount == 1
+        assert seen >= 5
+        foreign = text("INSERT INTO api_keys (id, organization_id, name, key_hash) VALUES (:id, :owner, 'n', 'h')")
+        with gateway.begin() as connection:
+            act_for(connection, other)
+            with pytest.raises(sqlalchemy.exc.ProgrammingError, match="row-level security"):
+                connection.execute(foreign, {"id": UUID(int=1), "owner": DEFAULT_ORGANIZATION})
 
 
 def _fill(scene: Scene, organization: UUID) -> None:

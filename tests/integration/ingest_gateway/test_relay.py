@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from ingest_gateway.relay import Relay
-from rowstream.database.connection import RELAY_ROLE, make_engine
+from rowstream.database.connection import RELAY_ROLE
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import UPLOAD_STATUS
@@ -20,6 +20,7 @@ from rowstream.runtime import steps
 from rowstream.runtime.metrics import OUTBOX_AGE
 from rowstream.runtime.steps import Step
 from tests import servers
+from tests.engines import engine_of
 
 
 def put(connection: psycopg.Connection[Any], *payloads: str) -> None:
@@ -50,28 +51,27 @@ def published(bootstrap_servers: str, at_least: int) -> list[str]:
 def relaying(url: str, bootstrap_servers: str, *, relays: int = 1, batch: int = 500) -> Iterator[list[Relay]]:
     """Relays that run in threads."""
     stop = threading.Event()
-    engine = make_engine(url, role=RELAY_ROLE, service="tests", pool_size=relays * 2)
-    made = [
-        Relay(
-            engine,
-            Producer(servers.kafka_settings(bootstrap_servers)),
-            batch=batch,
-            keep_seconds=3_600,
-            delivery_seconds=5,
-        )
-        for _ in range(relays)
-    ]
-    threads = [threading.Thread(target=relay.run, args=(stop,), daemon=True) for relay in made]
-    for thread in threads:
-        thread.start()
-    try:
-        yield made
-    finally:
-        stop.set()
+    with engine_of(url, role=RELAY_ROLE, pool_size=relays * 2) as engine:
+        made = [
+            Relay(
+                engine,
+                Producer(servers.kafka_settings(bootstrap_servers)),
+                batch=batch,
+                keep_seconds=3_600,
+                delivery_seconds=5,
+            )
+            for _ in range(relays)
+        ]
+        threads = [threading.Thread(target=relay.run, args=(stop,), daemon=True) for relay in made]
         for thread in threads:
-            thread.join(20)
-            assert not thread.is_alive()
-        engine.dispose()
+            thread.start()
+        try:
+            yield made
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(20)
+                assert not thread.is_alive()
 
 
 def test_what_is_stored_is_published_once_with_key_and_headers(database_url: str, own_broker: servers.Server) -> None:
@@ -168,48 +168,49 @@ def test_a_row_that_another_relay_holds_is_left_to_it(database_url: str, broker:
     with psycopg.connect(database_url, autocommit=True) as connection:
         name = database_url.rpartition("/")[2]
         connection.execute(sql.SQL("ALTER DATABASE {} SET lock_timeout = '2s'").format(sql.Identifier(name)))
-    engine = make_engine(database_url, role=RELAY_ROLE, service="tests", pool_size=1)
-    relay = Relay(engine, Producer(servers.kafka_settings(broker)), batch=10, keep_seconds=3_600, delivery_seconds=5)
-    with psycopg.connect(database_url) as connection:
-        put(connection, "held", "free")
-        connection.commit()
-        connection.execute("SELECT 1 FROM outbox WHERE payload = 'held' FOR UPDATE")
-        assert relay.publish() == (1, 1)
-        connection.rollback()
-        assert relay.publish() == (1, 1)
-        assert relay.publish() == (0, 0)
-    engine.dispose()
+    with engine_of(database_url, role=RELAY_ROLE, pool_size=1) as engine:
+        relay = Relay(
+            engine, Producer(servers.kafka_settings(broker)), batch=10, keep_seconds=3_600, delivery_seconds=5
+        )
+        with psycopg.connect(database_url) as connection:
+            put(connection, "held", "free")
+            connection.commit()
+            connection.execute("SELECT 1 FROM outbox WHERE payload = 'held' FOR UPDATE")
+            assert relay.publish() == (1, 1)
+            connection.rollback()
+            assert relay.publish() == (1, 1)
+            assert relay.publish() == (0, 0)
 
 
 def test_a_relay_that_dies_before_its_commit_leaves_the_row_to_the_next(database_url: str, broker: str) -> None:
     """The delivery is repeated, which readers tolerate; what must never happen is that it is forgotten."""
-    engine = make_engine(database_url, role=RELAY_ROLE, service="tests", pool_size=1)
-    producer = Producer(servers.kafka_settings(broker))
-    relay = Relay(engine, producer, batch=10, keep_seconds=3_600, delivery_seconds=5)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        put(connection, "again")
-        connection.execute("REVOKE UPDATE (published_at) ON outbox FROM rowstream_relay")
-        connection.execute("REVOKE UPDATE ON outbox FROM rowstream_relay")
-        with pytest.raises(Exception, match="permission denied"):
-            relay.publish()
-        assert waiting(database_url) == 1
-        connection.execute("GRANT UPDATE ON outbox TO rowstream_relay")
-        assert relay.publish() == (1, 1)
-    engine.dispose()
+    with engine_of(database_url, role=RELAY_ROLE, pool_size=1) as engine:
+        producer = Producer(servers.kafka_settings(broker))
+        relay = Relay(engine, producer, batch=10, keep_seconds=3_600, delivery_seconds=5)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            put(connection, "again")
+            connection.execute("REVOKE UPDATE (published_at) ON outbox FROM rowstream_relay")
+            connection.execute("REVOKE UPDATE ON outbox FROM rowstream_relay")
+            with pytest.raises(Exception, match="permission denied"):
+                relay.publish()
+            assert waiting(database_url) == 1
+            connection.execute("GRANT UPDATE ON outbox TO rowstream_relay")
+            assert relay.publish() == (1, 1)
 
 
 def test_rows_published_long_ago_are_removed(database_url: str, broker: str) -> None:
-    engine = make_engine(database_url, role=RELAY_ROLE, service="tests", pool_size=1)
-    relay = Relay(engine, Producer(servers.kafka_settings(broker)), batch=10, keep_seconds=3_600, delivery_seconds=5)
-    with psycopg.connect(database_url) as connection:
-        put(connection, "waits", "old", "young")
-        connection.execute("UPDATE outbox SET published_at = now() - interval '61 minutes' WHERE payload = 'old'")
-        connection.execute("UPDATE outbox SET published_at = now() - interval '59 minutes' WHERE payload = 'young'")
-        connection.commit()
-        assert relay.tidy() == 1
-        left = connection.execute("SELECT convert_from(payload, 'UTF8') FROM outbox ORDER BY 1").fetchall()
-    assert left == [("waits",), ("young",)]
-    engine.dispose()
+    with engine_of(database_url, role=RELAY_ROLE, pool_size=1) as engine:
+        relay = Relay(
+            engine, Producer(servers.kafka_settings(broker)), batch=10, keep_seconds=3_600, delivery_seconds=5
+        )
+        with psycopg.connect(database_url) as connection:
+            put(connection, "waits", "old", "young")
+            connection.execute("UPDATE outbox SET published_at = now() - interval '61 minutes' WHERE payload = 'old'")
+            connection.execute("UPDATE outbox SET published_at = now() - interval '59 minutes' WHERE payload = 'young'")
+            connection.commit()
+            assert relay.tidy() == 1
+            left = connection.execute("SELECT convert_from(payload, 'UTF8') FROM outbox ORDER BY 1").fetchall()
+        assert left == [("waits",), ("young",)]
 
 
 def test_the_age_of_the_oldest_waiting_row_is_measured(database_url: str, own_broker: servers.Server) -> None:

@@ -15,45 +15,34 @@ from sqlalchemy import Engine
 
 from record_processor import announcements
 from record_processor.announce import Announcer
-from rowstream.database.connection import PROCESSOR_ROLE, make_engine
+from rowstream.database.connection import PROCESSOR_ROLE
 from rowstream.database.keys import DEFAULT_ORGANIZATION
-from rowstream.database.record_tables import bring_up_to_date
 from rowstream.errors import Retryable
 from rowstream.kafka.consumer import Received
 from rowstream.kafka.producer import Producer
-from rowstream.kafka.topics import CHUNK_RESULTS
 from rowstream.messages import codec
 from rowstream.messages.record_accepted import RecordAccepted
-from rowstream.records import registry
 from rowstream.runtime.steps import Step
 from tests import servers
-from tests.announced import TOPIC, TYPES, VISITS, make_topic, said_of, visits
+from tests.announced import TOPIC, VISITS, make_topic, said_of, visits
+from tests.engines import engine_of
+from tests.integration.record_processor.system import System, system_of
 from tests.servers import until
 from tests.services import everything_in, processing, publish, quick_kafka
-from tests.uploads import MEMBERS, TRACE, Uploads, chunks_of, members, received, uploads_in
+from tests.uploads import TRACE, chunks_of, members, received
 
 
 @dataclass(frozen=True)
-class System:
-    """A database with the type's table, a broker with its topic; shared by the tests of this module."""
+class Announcing(System):
+    """With the type's table and topic; shared by the tests of this module."""
 
-    url: str
-    broker: str
-    uploads: Uploads
-
-    def noted(self, lanes: int = 1, record_type: str = VISITS.name) -> UUID:
-        upload = self.uploads.accept(record_type=record_type)
-        self.uploads.note(upload, lanes=lanes)
-        return upload
+    def visited(self, lanes: int = 1) -> UUID:
+        """An upload of visits whose chunks may come."""
+        return self.noted(lanes, record_type=VISITS.name)
 
     def said(self, upload: UUID) -> list[Received]:
         """What was announced of an upload, as often as it was."""
         return [message for message in everything_in(self.broker, TOPIC) if of(message).upload_id == upload]
-
-    def results(self, upload: UUID) -> int:
-        """How often the results of an upload's chunks were told."""
-        key = str(upload).encode()
-        return len([message for message in everything_in(self.broker, CHUNK_RESULTS) if message.key == key])
 
     def is_noted(self, upload: UUID, chunks: int) -> bool:
         ledger = self.uploads.ledger(upload)
@@ -72,37 +61,28 @@ class System:
 
 
 @pytest.fixture(scope="module")
-def bare(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def bare(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Announcing]:
     """Without a processor."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        servers.broker_server(tmp_path_factory.mktemp("broker")) as broker,
-        postgres.fresh_database() as url,
-        uploads_in(url) as uploads,
-    ):
-        with uploads.owner.begin() as connection:
-            bring_up_to_date(connection, VISITS)
-        patch.setattr(registry, "record_types", lambda: TYPES)
-        make_topic(broker.address)
-        yield System(url, broker.address, uploads)
+    with system_of(postgres, tmp_path_factory.mktemp("broker"), VISITS) as system:
+        make_topic(system.broker)
+        yield Announcing(system.url, system.broker, system.uploads)
 
 
 @pytest.fixture
-def system(bare: System) -> Iterator[System]:
+def system(bare: Announcing) -> Iterator[Announcing]:
     """With one."""
     with processing(bare.url, bare.broker):
         yield bare
 
 
 @pytest.fixture
-def engine(bare: System) -> Iterator[Engine]:
-    engine = make_engine(bare.url, role=PROCESSOR_ROLE, service="tests", pool_size=4)
-    yield engine
-    engine.dispose()
+def engine(bare: Announcing) -> Iterator[Engine]:
+    with engine_of(bare.url, role=PROCESSOR_ROLE, pool_size=4) as engine:
+        yield engine
 
 
 @pytest.fixture
-def sweeper(bare: System, engine: Engine) -> Announcer:
+def sweeper(bare: Announcing, engine: Engine) -> Announcer:
     return Announcer(engine, Producer(quick_kafka(bare.broker)))
 
 
@@ -118,8 +98,8 @@ def texts(messages: list[Received]) -> set[tuple[str, bytes | None, bytes]]:
     return {(message.headers["ce_id"], message.key, message.value) for message in messages}
 
 
-def test_each_accepted_record_is_announced_as_it_stands_in_the_table(system: System) -> None:
-    upload = system.noted()
+def test_each_accepted_record_is_announced_as_it_stands_in_the_table(system: Announcing) -> None:
+    upload = system.visited()
     data = visits(["a", "b"]) + b"c,2026-02-30,,,,,,\n" + b"d,2026-01-31,,,,,,\n" + visits(["a"]).splitlines()[1]
     said = system.announced(upload, data)
     assert ids(said) == [f"{upload}/2", f"{upload}/3", f"{upload}/5"]  # not the bad one, not the one that came again
@@ -138,34 +118,34 @@ def test_each_accepted_record_is_announced_as_it_stands_in_the_table(system: Sys
     }  # fmt: skip
 
 
-def test_what_loses_against_another_upload_is_not_announced(system: System) -> None:
-    system.announced(system.noted(), visits(["taken", "too"]))
-    second = system.noted()
+def test_what_loses_against_another_upload_is_not_announced(system: Announcing) -> None:
+    system.announced(system.visited(), visits(["taken", "too"]))
+    second = system.visited()
     assert ids(system.announced(second, visits(["taken", "free", "too"]))) == [f"{second}/3"]
 
 
-def test_a_type_that_announces_nothing_owes_nothing(system: System) -> None:
-    upload = system.noted(record_type=MEMBERS.name)
+def test_a_type_that_announces_nothing_owes_nothing(system: Announcing) -> None:
+    upload = system.noted()
     publish(system.broker, *map(received, chunks_of(members(3), upload)))
     until(lambda: len(system.uploads.ledger(upload)) == 1, what="the chunk")
     (row,) = system.uploads.ledger(upload)
     assert row.announced_at == row.started_at
 
 
-def test_a_chunk_without_accepted_records_owes_nothing(system: System) -> None:
-    upload = system.noted()
+def test_a_chunk_without_accepted_records_owes_nothing(system: Announcing) -> None:
+    upload = system.visited()
     assert system.announced(upload, visits(["x"], day="never")) == []
     (row,) = system.uploads.ledger(upload)
     assert row.announced_at == row.started_at
 
 
-def test_a_chunk_that_comes_again_is_announced_again_only_if_that_is_due(system: System) -> None:
-    upload = system.noted(lanes=2)
+def test_a_chunk_that_comes_again_is_announced_again_only_if_that_is_due(system: Announcing) -> None:
+    upload = system.visited(lanes=2)
     data = visits(f"again {number}" for number in range(40))
     before = system.announced(upload, data, lanes=2, chunk_records=5)
     chunks = list(map(received, chunks_of(data, upload, record_type=VISITS, lanes=2, chunk_records=5)))
     publish(system.broker, *chunks)
-    until(lambda: system.results(upload) == 2 * len(chunks), what="every result again")
+    until(lambda: len(system.results(upload)) == 2 * len(chunks), what="every result again")
     assert len(system.said(upload)) == len(before) == 40
     system.uploads.execute(
         "UPDATE processed_chunks SET announced_at = NULL WHERE batch_upload_id = :id AND chunk_number = 1", id=upload
@@ -177,8 +157,8 @@ def test_a_chunk_that_comes_again_is_announced_again_only_if_that_is_due(system:
     assert texts(after) == texts(before)
 
 
-def test_from_the_table_the_same_is_said_as_from_memory(bare: System, sweeper: Announcer) -> None:
-    upload = bare.noted(lanes=3)
+def test_from_the_table_the_same_is_said_as_from_memory(bare: Announcing, sweeper: Announcer) -> None:
+    upload = bare.visited(lanes=3)
     with processing(bare.url, bare.broker):
         rows = visits([f"same {number}" for number in range(30)])
         before = bare.announced(upload, rows + b'"a ""\x01\xc3\xa9,",2026-01-31,,-1.10,1e300,-5,no,green\n', lanes=3)
@@ -191,8 +171,8 @@ def test_from_the_table_the_same_is_said_as_from_memory(bare: System, sweeper: A
 
 
 @pytest.mark.parametrize("step", [Step.CHUNKS_COMMITTED, Step.RESULTS_PRODUCED, Step.RECORDS_ANNOUNCED])
-def test_killed_on_the_way_every_record_is_announced_all_the_same(bare: System, step: Step) -> None:
-    upload = bare.noted()
+def test_killed_on_the_way_every_record_is_announced_all_the_same(bare: Announcing, step: Step) -> None:
+    upload = bare.visited()
     chunks = chunks_of(visits(f"{step} {number}" for number in range(20)), upload, record_type=VISITS)
     with program(bare, step.value) as process:
         publish(bare.broker, *map(received, chunks))
@@ -206,7 +186,7 @@ def test_killed_on_the_way_every_record_is_announced_all_the_same(bare: System, 
 
 
 @contextmanager
-def program(system: System, last: str) -> Iterator[subprocess.Popen[bytes]]:
+def program(system: Announcing, last: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "tests.integration.record_processor.announcer", system.url, system.broker, last]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
@@ -215,8 +195,10 @@ def program(system: System, last: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_a_sweep_finds_what_nobody_will_deliver_again_but_not_before_its_time(bare: System, sweeper: Announcer) -> None:
-    upload = bare.noted(lanes=4)
+def test_a_sweep_finds_what_nobody_will_deliver_again_but_not_before_its_time(
+    bare: Announcing, sweeper: Announcer
+) -> None:
+    upload = bare.visited(lanes=4)
     with processing(bare.url, bare.broker):
         before = bare.announced(upload, visits(f"swept {number}" for number in range(50)), lanes=4, chunk_records=5)
     bare.forget(upload)
@@ -228,8 +210,8 @@ def test_a_sweep_finds_what_nobody_will_deliver_again_but_not_before_its_time(ba
     assert sweeper.sweep(after_seconds=0) == 0
 
 
-def test_sweeps_of_several_processors_do_not_do_the_same(bare: System, engine: Engine) -> None:
-    several = [bare.noted() for _ in range(3)]
+def test_sweeps_of_several_processors_do_not_do_the_same(bare: Announcing, engine: Engine) -> None:
+    several = [bare.visited() for _ in range(3)]
     with processing(bare.url, bare.broker):
         for upload in several:
             bare.announced(upload, visits(f"{upload} {number}" for number in range(60)), chunk_records=2)
@@ -248,8 +230,8 @@ def test_sweeps_of_several_processors_do_not_do_the_same(bare: System, engine: E
     assert all(bare.is_noted(upload, 30) for upload in several)
 
 
-def test_what_the_broker_does_not_take_stays_due(bare: System, engine: Engine, sweeper: Announcer) -> None:
-    upload = bare.noted()
+def test_what_the_broker_does_not_take_stays_due(bare: Announcing, engine: Engine, sweeper: Announcer) -> None:
+    upload = bare.visited()
     with processing(bare.url, bare.broker):
         bare.announced(upload, visits(["waits"]))
     bare.forget(upload)
@@ -260,8 +242,8 @@ def test_what_the_broker_does_not_take_stays_due(bare: System, engine: Engine, s
     assert sweeper.sweep(after_seconds=0) == 1
 
 
-def test_what_was_taken_out_again_is_owed_no_more(bare: System, sweeper: Announcer) -> None:
-    upload = bare.noted()
+def test_what_was_taken_out_again_is_owed_no_more(bare: Announcing, sweeper: Announcer) -> None:
+    upload = bare.visited()
     with processing(bare.url, bare.broker):
         bare.announced(upload, visits(["gone", "gone too"]))
     bare.forget(upload)
@@ -272,10 +254,10 @@ def test_what_was_taken_out_again_is_owed_no_more(bare: System, sweeper: Announc
 
 
 def test_a_record_too_large_for_a_message_is_named_without_its_cells(
-    system: System, monkeypatch: pytest.MonkeyPatch
+    system: Announcing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(announcements, "MESSAGE_CAP", 600)
-    upload = system.noted()
+    upload = system.visited()
     said = system.announced(upload, visits(["w" * 2_000, "small"]))
     told = {message.headers["ce_id"]: message for message in said}
     assert of(told[f"{upload}/2"]).record is None

@@ -15,7 +15,8 @@ from auditor import closing
 from record_processor import upkeep
 from record_processor.process import Processor
 from record_processor.undo import Window, undo_some
-from rowstream.database.connection import AUDITOR_ROLE, make_engine
+from rowstream.database.connection import AUDITOR_ROLE
+from tests.engines import engine_of
 from tests.integration.record_processor.test_process import noted, work
 from tests.servers import until
 from tests.uploads import Uploads, chunks_of, csv_of, member, members
@@ -25,9 +26,8 @@ COUNT = 50
 
 @pytest.fixture
 def auditor(database_url: str) -> Iterator[Engine]:
-    engine = make_engine(database_url, role=AUDITOR_ROLE, service="auditor", pool_size=1)
-    yield engine
-    engine.dispose()
+    with engine_of(database_url, role=AUDITOR_ROLE, service="auditor", pool_size=1) as engine:
+        yield engine
 
 
 def loaded(uploads: Uploads, processor: Processor, *, start: int = 0) -> UUID:

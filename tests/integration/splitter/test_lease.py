@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from rowstream.database.connection import SPLITTER_ROLE, make_engine
+from rowstream.database.connection import SPLITTER_ROLE
 from rowstream.kafka.topics import SPLIT_RESULTS
 from rowstream.messages import codec
 from rowstream.messages.upload_failed import UploadFailed
@@ -21,6 +21,7 @@ from splitter.limits import Limits
 from splitter.plan import Plan, make_plan
 from splitter.settings import SplitterSlice
 from splitter.waiting import enqueue
+from tests.engines import engine_of
 from tests.servers import until
 from tests.uploads import TRACE, Uploads
 
@@ -288,14 +289,14 @@ def test_a_splitter_frozen_inside_a_write_keeps_nobody_from_the_upload_for_long(
 ) -> None:
     waiting(uploads, engine)
     lease = taken(engine, seconds=0.5)
-    frozen = make_engine(database_url, role=SPLITTER_ROLE, service="splitter", pool_size=1, idle_seconds=1.0)
-    connection = frozen.connect()
-    connection.execute(text("SELECT FROM upload_splits FOR UPDATE"))  # and nothing more is heard of it
-    time.sleep(0.6)
-    assert take(engine, "two") is None  # the row is locked
-    until(lambda: take(engine, "two") is not None, seconds=5, what="the end of the frozen session")
-    with pytest.raises(LeaseLost):
-        lease.beat()
-    connection.invalidate()
-    connection.close()
-    frozen.dispose()
+    with (
+        engine_of(database_url, role=SPLITTER_ROLE, service="splitter", pool_size=1, idle_seconds=1.0) as frozen,
+        frozen.connect() as connection,
+    ):
+        connection.execute(text("SELECT FROM upload_splits FOR UPDATE"))  # and nothing more is heard of it
+        time.sleep(0.6)
+        assert take(engine, "two") is None  # the row is locked
+        until(lambda: take(engine, "two") is not None, seconds=5, what="the end of the frozen session")
+        with pytest.raises(LeaseLost):
+            lease.beat()
+        connection.invalidate()
