@@ -6,10 +6,11 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+from tests.fault.alerts import watched
 from tests.fault.plan import KINDS, plans_from
 from tests.fault.report import table
 from tests.fault.run import Outcome, Run
-from tests.fault.world import world
+from tests.fault.start import world
 
 
 def main() -> None:
@@ -23,8 +24,8 @@ def main() -> None:
     plans = list(islice(plans_from(asked.seed, asked.kind or tuple(KINDS)), asked.faults))
     outcomes: list[Outcome] = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left mounted or running
-    with world(keep=asked.keep) as made:
-        run = Run(made, plans[0])
+    with world(keep=asked.keep) as made, watched(made) as watch:
+        run = Run(made, watch, plans[0])
         _say(f"without a fault: {run.fault_free:.1f} s")
         for plan in plans:
             outcomes.append(run.strike(plan))

@@ -87,11 +87,15 @@ KINDS: Mapping[str, Sequence[str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class File:
-    """One file of the workload: how many records, the seed of its sample, and whose it is (0 is the default one's)."""
+    """One file of the workload: how many records, the seed of its sample, and whose it is (0 is the default one's).
+
+    `duplicates` is the share of its records whose key came before.
+    """
 
     rows: int
     seed: int
     organization: int
+    duplicates: float = 0.005
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
+from tests.fault.alerts import Watch, unwanted
 from tests.fault.check import Recovery, violations, wait_until_ended
 from tests.fault.faults import FAULTS, Fault
 from tests.fault.plan import Plan
@@ -82,23 +83,28 @@ def strike(world: World, plan: Plan, fault: Fault, *, longest: float = LONGEST) 
 
 
 class Run:
-    """Faults struck one after the other on one world, each held against what the same files take without a fault."""
+    """Faults struck one after the other on one world, each held against what the same files take without a fault.
 
-    def __init__(self, world: World, plan: Plan) -> None:
+    What heals by itself may call nobody meanwhile.
+    """
+
+    def __init__(self, world: World, watch: Watch, plan: Plan) -> None:
         """`plan` says by which files a time without a fault is measured first."""
-        self._world, self._struck = world, 0
+        self._world, self._watch, self._struck = world, watch, 0
         self.fault_free = fault_free(world, plan)
 
     def strike(self, plan: Plan) -> Outcome:
         """The fault of this plan."""
+        started = time.monotonic()
         outcome = strike(self._world, plan, FAULTS[plan.kind])
+        called = unwanted(plan.kind, self._watch.paged(started))
         if outcome.recovery.violations(self.fault_free) and not outcome.recovery.still_open:
             self.fault_free = max(self.fault_free, fault_free(self._world, plan))  # the machine may be slower by now
         self._struck += 1
         if self._struck % _FORGET_EVERY == 0 and not outcome.recovery.still_open:
             self._world.forget_uploads()
         late = outcome.recovery.violations(self.fault_free)
-        return replace(outcome, violations=(*late, *outcome.violations))
+        return replace(outcome, violations=(*late, *outcome.violations, *called))
 
 
 def _finish(scene: Scene, longest: float = LONGEST) -> Recovery:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fault.check import ENDED
-from tests.fault.plan import Plan
-from tests.fault.workload import Handed, sample_of
+from tests.fault.plan import File, Plan
+from tests.fault.workload import Handed, Sample, sample_of
 from tests.fault.world import World
 
 _LOOK_SECONDS = 0.03
@@ -32,10 +32,15 @@ class Scene:
 
     def begin(self) -> None:
         """Hand in the files, each by a client of its own that does not give up."""
-        for file in self.plan.files:
-            self.uploads.append(Handed(file, sample_of(file), self.world.gateway, self.world.keys[file.organization]))
-        for upload in self.uploads:
-            upload.begin()
+        samples = [sample_of(file) for file in self.plan.files]  # takes a moment; they are to come together
+        for file, sample in zip(self.plan.files, samples, strict=True):
+            self.hand_in(file, sample)
+
+    def hand_in(self, file: File, sample: Sample | None = None) -> None:
+        """Hand in one more file."""
+        key = self.world.keys[file.organization]
+        self.uploads.append(Handed(file, sample or sample_of(file), self.world.gateway, key))
+        self.uploads[-1].begin()
 
     def begin_and_wait(self) -> None:
         """Hand in the files, and wait until the plan's share of their records is in the ledger."""

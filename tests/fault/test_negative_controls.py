@@ -18,7 +18,8 @@ from tests.fault.faults import FAULTS, Fault
 from tests.fault.plan import AUDITOR, GATEWAY, PROCESSOR, SPLITTER, Plan, plan_of
 from tests.fault.run import Outcome, strike
 from tests.fault.scene import Scene
-from tests.fault.world import World, world
+from tests.fault.start import world
+from tests.fault.world import World
 
 pytestmark = pytest.mark.fault
 

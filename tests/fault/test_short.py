@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fault.alerts import watched
 from tests.fault.plan import KINDS, plan_of
 from tests.fault.run import Run
-from tests.fault.world import world
+from tests.fault.start import world
 
 pytestmark = pytest.mark.fault
 
@@ -15,12 +16,12 @@ _FIRST = len(KINDS)  # the first number of which each kind strikes at its second
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    with world() as made:
-        yield Run(made, plan_of(_FIRST))
+    with world() as made, watched(made) as watch:
+        yield Run(made, watch, plan_of(_FIRST))
 
 
 @pytest.mark.parametrize("number", range(_FIRST, _FIRST + len(KINDS)), ids=list(KINDS))
-def test_nothing_is_lost_by(number: int, run: Run) -> None:
+def test_nothing_is_lost_and_nobody_called_by(number: int, run: Run) -> None:
     outcome = run.strike(plan_of(number))
     assert outcome.struck, outcome
     assert outcome.in_flight >= 2, outcome

@@ -46,7 +46,9 @@ class Sample:
 def sample_of(file: File) -> Sample:
     """The file that a plan names."""
     output, truth = io.BytesIO(), io.StringIO()
-    write_sample(RECORD_TYPE, file.rows, output=output, truth=truth, seed=file.seed, bad=0.02)
+    write_sample(
+        RECORD_TYPE, file.rows, output=output, truth=truth, seed=file.seed, bad=0.02, duplicates=file.duplicates
+    )
     planted = [json.loads(line) for line in truth.getvalue().splitlines()]
     bad = {one["row_number"]: one["error_codes"] for one in planted}
     lines = output.getvalue().split(b"\n")

@@ -94,14 +94,15 @@ def _fill(scene: Scene, name: str, server: Server) -> str:
         time.sleep(_FULL_SECONDS)
     finally:
         disk.empty()
-    return f"{_when(scene)}; {server.name} {_start_again(server)}"
+    return f"{_when(scene)}; {server.name} {start_again(server)}"
 
 
 def _times_met(server: Server) -> int:
     return server.log.read_bytes().count(b"No space left on device")
 
 
-def _start_again(server: Server) -> str:
+def start_again(server: Server) -> str:
+    """Start a server that did not survive its full disk; what became of it."""
     if server.process is not None and server.process.poll() is None and server.ready():
         return "stayed"
     server.kill()
