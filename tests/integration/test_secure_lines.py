@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from rowstream.database.connection import make_engine, retryable_errors
+from rowstream.database.connection import retryable_errors
 from rowstream.errors import Retryable
 from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.drift import look
@@ -17,6 +17,7 @@ from rowstream.kafka.topics import TOPICS, UPLOADS, create_topics, topic_partiti
 from rowstream.runtime.settings import KafkaSettings
 from tests import servers
 from tests.contract.kafka.support import take, values
+from tests.engines import engine_of
 from tests.integration.auditor.process import auditor_process
 from tests.servers.certificates import Certificates, make_certificates
 from tests.unit.cli.support import run
@@ -141,15 +142,16 @@ def test_postgres_is_reached_by_tls_as_its_address_says(certificates: Certificat
     with servers.postgres_server(tmp_path, version=15, certificates=certificates) as postgres:
         with postgres.fresh_database() as url:
             trusting = f"{url}?sslmode=verify-full&sslrootcert={certificates.authority}"
-            engine = make_engine(trusting, service="tests", pool_size=1)
-            with engine.connect() as connection:
+            with engine_of(trusting, pool_size=1) as engine, engine.connect() as connection:
                 query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
                 assert connection.exec_driver_sql(query).scalar() is True
-            engine.dispose()
             other = make_certificates(tmp_path / "other")
-            engine = make_engine(f"{url}?sslmode=verify-full&sslrootcert={other.authority}", service="tests")
-            with pytest.raises(Retryable, match="certificate verify failed"), retryable_errors(), engine.connect():
+            with (
+                engine_of(f"{url}?sslmode=verify-full&sslrootcert={other.authority}") as engine,
+                pytest.raises(Retryable, match="certificate verify failed"),
+                retryable_errors(),
+                engine.connect(),
+            ):
                 pass
-            engine.dispose()
         with psycopg.connect(postgres.url("postgres"), sslmode="disable") as plain:
             assert plain.info.pgconn.ssl_in_use is False

@@ -134,7 +134,7 @@ def test_a_chunk_that_kills_its_worker_is_found_out(
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["it left", "it was killed"])
 def test_only_after_a_bad_end_chunks_are_worked_one_by_one(
-    uploads: Uploads, database_url: str, own_broker: servers.Server, store_settings: StorageSettings, tmp_path: Path,
+    uploads: Uploads, database_url: str, either_broker: servers.Broker, store_settings: StorageSettings, tmp_path: Path,
     *, orderly: bool,
 ) -> None:  # fmt: skip
     upload = uploads.accept()
@@ -147,15 +147,15 @@ def test_only_after_a_bad_end_chunks_are_worked_one_by_one(
     )
     uploads.execute("CREATE TRIGGER tell AFTER INSERT ON chunk_attempts FOR EACH ROW EXECUTE FUNCTION tell()")
     chunks = chunks_of(members(20), upload, chunk_records=2)
-    with deadly(tmp_path, database_url, own_broker.address, store_settings) as process:
-        publish(own_broker.address, received(chunks[0]))
+    with deadly(tmp_path, database_url, either_broker.address, store_settings) as process:
+        publish(either_broker.address, received(chunks[0]))
         servers.until(lambda: len(uploads.ledger(upload)) == 1, what="the first chunk")
         if orderly:
             assert process.leave() == 0
         else:
             process.kill()
-    with processing(database_url, own_broker.address):
-        publish(own_broker.address, *map(received, chunks[1:]))
+    with processing(database_url, either_broker.address):
+        publish(either_broker.address, *map(received, chunks[1:]))
         servers.until(lambda: len(uploads.ledger(upload)) == 10, what="the others")
     tried = sorted(row.chunk_number for row in uploads.execute("SELECT * FROM tried"))
     assert tried == ([] if orderly else list(range(1, 10)))

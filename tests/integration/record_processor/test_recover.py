@@ -15,11 +15,12 @@ from record_processor.failure import unreadable
 from record_processor.process import Processor
 from record_processor.recover import Stopped, give_up, settle
 from record_processor.zombies import SERVICE, Patience
-from rowstream.database.connection import PROCESSOR_ROLE, make_engine
+from rowstream.database.connection import PROCESSOR_ROLE
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.messages.record_chunk import RecordChunk
 from rowstream.runtime.logging import configure_logging
 from tests import servers
+from tests.engines import engine_of
 from tests.integration.record_processor.test_process import NoSchemas, noted
 from tests.uploads import MEMBERS, Uploads, chunks_of, members, received, uploads_in
 
@@ -239,10 +240,14 @@ def test_a_chunk_behind_a_gap_is_not_given_up(uploads: Uploads, processor: Proce
 
 
 def test_a_postgres_that_restarts_in_the_middle_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    with servers.postgres_server(tmp_path) as server, server.fresh_database() as url, uploads_in(url) as uploads:
-        engine = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE)
-        patience = Patience(make_engine(url, service="patience", pool_size=1), 5.0)
-        processor = Processor(engine, patience=patience, worker="host/1")
+    with (
+        servers.postgres_server(tmp_path) as server,
+        server.fresh_database() as url,
+        uploads_in(url) as uploads,
+        engine_of(url, role=PROCESSOR_ROLE, service=SERVICE) as engine,
+        engine_of(url, service="patience", pool_size=1) as patient,
+    ):
+        processor = Processor(engine, patience=Patience(patient, 5.0), worker="host/1")
         uploads.execute(
             "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS"
             " $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$"
@@ -260,7 +265,6 @@ def test_a_postgres_that_restarts_in_the_middle_loses_and_doubles_nothing(tmp_pa
         assert sorted(uploads.loaded(upload)) == list(range(2, 602))
         assert len(uploads.ledger(upload)) == len(chunks)
         assert sum(row.succeeded_records for row in uploads.ledger(upload)) == 600
-        engine.dispose()
 
 
 def _come_back(server: servers.Postgres, fault: threading.Thread) -> None:
