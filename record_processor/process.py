@@ -67,6 +67,7 @@ class Processor:
         """`worker` is what the ledger calls this processor; a chunk that is worked alone has so many `tries`."""
         self._engine, self._patience, self._worker = engine, patience, worker
         self._loader = Loader()
+        self._replayed = False  # of the last group nothing was to be worked: nor may anything be of the next
         self.attempts = Attempts(engine, most=tries)
 
     def absence(self) -> str | None:
@@ -96,6 +97,8 @@ class Processor:
         return self._process([hand], record_type, load_in_parts)
 
     def _process(self, group: Sequence[ChunkInHand], record_type: RecordType, load: LoadWork) -> Settled:
+        if self._replayed and (settled := self.tell_again(group)):
+            return settled
         started = time.monotonic()
         with stage("decode"):
             texts = texts_of(group)
@@ -112,8 +115,8 @@ class Processor:
             with stage("commit"):
                 transaction.commit()
         reached(Step.CHUNKS_COMMITTED)
-        for verdict in verdicts:
-            CHUNKS_SETTLED.labels(record_type.name, verdict.value).inc()
+        self._replayed = not worked
+        _count(group, verdicts)
         return settled
 
     def _work(
@@ -133,14 +136,19 @@ class Processor:
         reached(Step.LEDGER_WRITTEN)
         return [result for result, _ in outcomes], accepted_in(work, record_type, set(errors))
 
-    def tell_again(self, hand: ChunkInHand) -> Settled:
-        """The result of a chunk that the ledger has, without a look at its body.
+    def tell_again(self, group: Sequence[ChunkInHand]) -> Settled | None:
+        """What is known of chunks of which none is to be worked, without a look at their bodies; None if one is.
 
         Raises:
             sqlalchemy.exc.DBAPIError: the database is away.
         """
         with self._engine.begin() as connection, self._patience.waiting(connection):
-            return _settled(connection, [hand], _judge(connection, [hand]), [], [])
+            verdicts = _judge(connection, group)
+            if Verdict.WORK in verdicts:
+                return None
+            settled = _settled(connection, group, verdicts, [], [])
+        _count(group, verdicts)
+        return settled
 
     def give_up(self, hand: ChunkInHand, failure: Failure) -> Settled:
         """Write into the ledger that none of the chunk's records has an outcome, so that its lane goes on, and why.
@@ -180,6 +188,11 @@ def _settled(
     strangers = list(_those(group, verdicts, Verdict.STRANGER))
     results = results + ledger.read_results(connection, done)
     return Settled(results, strangers, accepted, ledger.read_unannounced(connection, done))
+
+
+def _count(group: Sequence[ChunkInHand], verdicts: Sequence[Verdict]) -> None:
+    for hand, verdict in zip(group, verdicts, strict=True):
+        CHUNKS_SETTLED.labels(hand.chunk.record_type, verdict.value).inc()
 
 
 def _those(group: Sequence[ChunkInHand], verdicts: Sequence[Verdict], wanted: Verdict) -> Iterator[ChunkInHand]:

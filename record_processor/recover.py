@@ -100,7 +100,7 @@ def without_a_try(processor: Processor, hand: ChunkInHand, tries: Tries | None, 
     if tries is None:
         return Settled(strangers=[hand])
     if tries.settled:
-        return patiently(processor, lambda: processor.tell_again(hand), pause, whatever=True)
+        return patiently(processor, lambda: processor.tell_again([hand]), pause, whatever=True)
     if tries.before >= processor.attempts.most:
         return give_up(processor, hand, exhausted(tries), pause=pause)
     return None

@@ -220,6 +220,20 @@ def test_a_chunk_that_comes_again_is_worked_once_and_its_result_told_again(
     assert uploads.rejected(upload) == {}
 
 
+def test_a_replay_is_told_again_without_a_look_at_the_records_until_something_new_comes(
+    uploads: Uploads, processor: Processor
+) -> None:
+    upload = noted(uploads)
+    *old, new = chunks_of(members(6), upload, chunk_records=2)
+    first = work(processor, old)
+    work(processor, old)
+    without_records = [replace(hand, records=None) for hand in hands(old)]
+    assert processor.process(without_records, MEMBERS).results == first.results
+    settled = work(processor, [*old, new])
+    assert len(settled.results) == 3
+    assert len(uploads.loaded(upload)) == 6
+
+
 def test_what_comes_behind_a_gap_is_dropped_and_the_splitter_told(uploads: Uploads, processor: Processor) -> None:
     upload = noted(uploads, lanes=2)
     by_lane: dict[int, list[RecordChunk]] = {0: [], 1: []}
