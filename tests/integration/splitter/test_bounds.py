@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 from uuid import UUID
 
-import psutil
 import pytest
 from sqlalchemy import Engine, text
 
@@ -16,14 +15,10 @@ from tests.integration.splitter.support import FACTS, FILE, chunks_sent, closed,
 from tests.servers import BUCKET, until
 from tests.services import announce, process_of, processing, splitting
 from tests.uploads import HEADER, Uploads, members
+from tests.whole_system import peak_megabytes
 
 MEGABYTES = 450
 """What DESIGN §8 lets a worker take at its peak."""
-
-
-def peak_megabytes(process: psutil.Process) -> float:
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def test_ten_large_uploads_advance_together_within_the_memory_of_one(
@@ -47,7 +42,7 @@ def test_ten_large_uploads_advance_together_within_the_memory_of_one(
             settled = [len(uploads.ledger(one)) for one in ids]
         assert min(settled) > 0, f"one waits for the others: {settled}"
         assert splitter.running
-        assert peak_megabytes(psutil.Process(splitter.running.pid)) < MEGABYTES
+        assert peak_megabytes(splitter.running.pid) < MEGABYTES
 
 
 def _is_closed(uploads: Uploads, upload: UUID) -> bool:
