@@ -125,16 +125,16 @@ def unwanted(kind: str, paged: set[str]) -> list[str]:
     """What is wrong about these pages during a fault of this kind; pure."""
     if KINDS[kind].needs_person:
         return []
-    return [f"somebody was called by {name}, and it heals by itself" for name in sorted(paged) if "/" not in name]
+    called = sorted(name.rstrip("/") for name in paged if "/" in name)
+    return [f"somebody was called by {name}, and it heals by itself" for name in called]
 
 
 @contextmanager
 def watched(world: World) -> Iterator[Watch]:
     """A Prometheus that has seen every process of this world, and goes on looking."""
-    metrics = {service.module: [] for service in world.services.values()}  # type: dict[str, list[str]]
-    for name in NAMES:
-        service = world.services[name]
-        metrics[service.module].append(f"http://127.0.0.1:{service.port}/metrics")
+    metrics: dict[str, list[str]] = {}
+    for name, module in NAMES.items():
+        metrics.setdefault(module, []).append(f"http://127.0.0.1:{world.services[name].port}/metrics")
     asked = configuration(metrics, seconds=_LOOK_SECONDS, rules=write_rules(world.folder))
     with prometheus_server(world.folder, asked) as prometheus:
         servers.until(

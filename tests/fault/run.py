@@ -95,9 +95,9 @@ class Run:
 
     def strike(self, plan: Plan) -> Outcome:
         """The fault of this plan."""
-        started = time.monotonic()
+        before, started = self._watch.firing(), time.monotonic()
         outcome = strike(self._world, plan, FAULTS[plan.kind])
-        called = unwanted(plan.kind, self._watch.paged(started))
+        called = unwanted(plan.kind, self._watch.paged(started) - before)
         if outcome.recovery.violations(self.fault_free) and not outcome.recovery.still_open:
             self.fault_free = max(self.fault_free, fault_free(self._world, plan))  # the machine may be slower by now
         self._struck += 1

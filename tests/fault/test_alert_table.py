@@ -5,13 +5,13 @@ import re
 import pytest
 
 from deploy.prometheus.scrape import HERE
+from docs.generate.pages import ROOT
 from tests.fault import alerts, plan
 from tests.fault.alerts import unwanted
 from tests.fault.faults.lasting import LASTING
 
-SEVERITIES = dict(
-    re.findall(r"- alert: (\w+)\n.*?severity: (\w+)", (HERE / "alerts.yml").read_text(encoding="utf-8"), re.DOTALL)
-)
+RULES = (HERE / "alerts.yml").read_text(encoding="utf-8")
+SEVERITIES = dict(re.findall(r"- alert: (\w+)\n.*?severity: (\w+)", RULES, re.DOTALL))
 
 
 def test_every_kind_is_in_it() -> None:
@@ -27,6 +27,15 @@ def test_every_alert_that_calls_somebody_is_seen_to_fire_and_to_clear() -> None:
     named = {name.partition("/")[0] for kind in alerts.KINDS.values() for name in kind.fires}
     assert named <= SEVERITIES.keys()
     assert {name for name, severity in SEVERITIES.items() if severity == "page"} <= named
+
+
+def test_the_docs_say_by_what_somebody_is_called() -> None:
+    said = (ROOT / "docs" / "explanation" / "failures.md").read_text(encoding="utf-8")
+    pages = dict(re.findall(r"- alert: (\w+)\n.*?/user/([a-z-]+\.md)", RULES, re.DOTALL))
+    assert pages.keys() == SEVERITIES.keys()
+    for kind in LASTING:
+        for name in alerts.KINDS[kind].fires:
+            assert f"(../how-to/alerts/{pages[name.partition('/')[0]]})" in said, (kind, name)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.fault.scene import NotStruck, Scene
 from tests.fault.start import world
 from tests.fault.world import World
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1_200)]
 
 _FIRST = 80_000
 _FIRES_SECONDS = 180.0
