@@ -1,24 +1,18 @@
-"""Whichever part is killed in the middle of an upload: it comes back alone, and the upload ends as it would have."""
+"""Whichever part is killed in the middle of an upload: it comes back alone, and the upload ends as it would have.
 
-import time
-from collections.abc import Iterator, Mapping
+On real servers: see test_real_servers.py.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
-import psutil
-import psycopg
 import pytest
 
-from rowstream.database.invariants import check
-from rowstream.records import registry
-from rowstream.records.sample import write_sample
-from tests.bench.workload import RECORD_TYPE, hand_in, wait_for
-from tests.whole_system import System, loaded_rows, planted_rows, rejected_rows, running
+from tests.bench.workload import hand_in
+from tests.kills import SERVICES, SETTINGS, an_upload_survives
+from tests.whole_system import System, running
 
-ROWS = 120_000
-# What a fault costs is waited for here, not measured: shorter patience makes shorter tests.
-SETTINGS = {"ROWSTREAM_SPLITTER__STALL_SECONDS": "4", "ROWSTREAM_SPLITTER__LEASE_SECONDS": "4"}
+PARTS = (*SERVICES, "tansu", "postgres", "localbucket")
 
 
 @pytest.fixture(scope="module")
@@ -27,68 +21,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield system
 
 
-PARTS = ("ingest_gateway", "splitter", "record_processor", "auditor", "tansu", "postgres", "localbucket")
-
-
 @pytest.mark.parametrize("part", PARTS)
 def test_an_upload_survives_the_death_of(part: str, system: System, tmp_path: Path) -> None:
-    file, truth = tmp_path / "members.csv", tmp_path / "truth.jsonl"
-    with file.open("wb") as output, truth.open("w") as planted:
-        write_sample(registry.find(RECORD_TYPE), ROWS, output=output, truth=planted, seed=PARTS.index(part))
-    others = stable_processes(system)
-
     with system.api as api:
-        upload_id = hand_in(api, file)
-    wait_until_under_way(system, upload_id)
-    victim = min(system.processes(part), key=psutil.Process.create_time)
-    victim.kill()
-
-    upload = wait_with_patience(system, upload_id)
-    assert upload["status"] == "completed", upload
-    assert upload["processed_records"] == ROWS
-    assert rejected_rows(system, upload_id) == planted_rows(truth)
-    assert loaded_rows(system, upload_id) == set(range(2, ROWS + 2)) - planted_rows(truth).keys()
-    assert check(system.addresses["database"]) == []
-    assert came_back(system, part, victim.pid)
-    if part != "tansu":  # with its log lost, a service whose client is left behind ends itself and is started again
-        assert others - stable_processes(system) <= {victim.pid}, "another part went down with it"
-
-
-def stable_processes(system: System) -> set[int]:
-    """All but Postgres's, which come and go with its sessions."""
-    return {process.pid for name, process in system.named_processes() if name and name != "postgres"}
-
-
-def wait_until_under_way(system: System, upload_id: str) -> None:
-    """Until some chunks are in the ledger and others are not."""
-    deadline = time.monotonic() + 60
-    query = "SELECT count(*), sum(records) FROM processed_chunks WHERE batch_upload_id = %s"
-    with psycopg.connect(system.addresses["database"], autocommit=True) as connection:
-        while time.monotonic() < deadline:
-            row = connection.execute(query, [upload_id]).fetchone()
-            if row and row[0]:
-                assert row[1] < ROWS, "the upload was over before the fault; make the file longer"
-                return
-            time.sleep(0.01)
-    raise AssertionError("the upload did not get under way")
-
-
-def wait_with_patience(system: System, upload_id: str) -> Mapping[str, Any]:
-    """The ended upload, asked for again and again while the part that answers may be the one that died."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            with system.api as api:
-                return wait_for(api, upload_id, every=0.2, seconds=deadline - time.monotonic())
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise AssertionError("the upload did not end")
-
-
-def came_back(system: System, part: str, killed: int) -> bool:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if any(process.pid != killed for process in system.processes(part)):
-            return True
-        time.sleep(0.1)
-    return False
+        an_upload_survives(part, system, tmp_path, lambda file: hand_in(api, file), seed=PARTS.index(part))

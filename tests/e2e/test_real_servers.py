@@ -15,9 +15,10 @@ from rowstream.kafka.topics import CHUNKS, TOPICS, UPLOAD_STATUS
 from rowstream.records import registry
 from rowstream.records.sample import write_sample
 from tests import servers
+from tests.kills import SERVICES, SETTINGS, an_upload_survives
 from tests.servers.versitygw import ACCESS_KEY, SECRET_KEY
 from tests.unit.cli.support import Result, run
-from tests.whole_system import System, loaded_rows, planted_rows, rejected_rows, running
+from tests.whole_system import System, loaded_rows, on_real_servers, planted_rows, rejected_rows, running
 
 RECORD_TYPE = "member_certification"
 ROWS = 20_000
@@ -45,13 +46,12 @@ def place() -> Iterator[Path]:
 def system(
     place: Path, bare_kafka: servers.ApacheKafka, versitygw: servers.Server, postgres_15: servers.Postgres
 ) -> Iterator[System]:
-    settings = {
-        "ROWSTREAM_UP_BROKER": bare_kafka.address,
-        "ROWSTREAM_UP_DATABASE": postgres_15.empty_database("up_with_real_servers"),
-        "ROWSTREAM_UP_STORAGE": f"http://{versitygw.address}",
-        "ROWSTREAM_STORAGE__ACCESS_KEY_ID": ACCESS_KEY,
-        "ROWSTREAM_STORAGE__SECRET_ACCESS_KEY": SECRET_KEY,
+    database = postgres_15.empty_database("up_with_real_servers")
+    settings = on_real_servers(broker=bare_kafka.address, database=database, storage=versitygw.address)
+    settings |= {
+        **SETTINGS,
         "ROWSTREAM_STORAGE__BUCKET": "made-by-up",
+        "ROWSTREAM_KAFKA__SESSION_TIMEOUT_MS": "4000",  # as `up` has it with its own broker
     }
     with running(place, settings=settings) as system:
         yield system
@@ -108,6 +108,18 @@ def test_an_upload_outlives_a_broker_that_is_killed(
 
         servers.until(ended, seconds=180, what="the end of the upload")
     assert rejected_rows(system, upload_id) == planted_rows(truth)
+
+
+@pytest.mark.parametrize("part", SERVICES)
+def test_an_upload_survives_the_death_of(part: str, system: System, place: Path, tmp_path: Path) -> None:
+    """Of the services: servers of others are not for `up` to start again."""
+
+    def hand_in(file: Path) -> str:
+        sent = rowstream(place, "upload", str(file), "--record-type", RECORD_TYPE, "--json")
+        upload_id: str = json.loads(sent.out)["id"]
+        return upload_id
+
+    an_upload_survives(part, system, tmp_path, hand_in, seed=10 + SERVICES.index(part))
 
 
 def test_at_rest_no_group_of_readers_has_a_lag(system: System, place: Path, tmp_path: Path) -> None:
