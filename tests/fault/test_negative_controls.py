@@ -21,7 +21,7 @@ from tests.fault.scene import Scene
 from tests.fault.start import world
 from tests.fault.world import World
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1_200)]
 
 _BROKEN = Path(__file__).parent / "broken"
 _NEVER = "3600"

@@ -9,7 +9,7 @@ from tests.fault.plan import KINDS, plan_of
 from tests.fault.run import Run
 from tests.fault.start import world
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1_200)]
 
 _FIRST = len(KINDS)  # the first number of which each kind strikes at its second place
 
