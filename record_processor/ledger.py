@@ -154,12 +154,8 @@ def record(connection: Connection, outcomes: Sequence[tuple[ChunkResult, bytes]]
     With `announce`, those that have accepted records say that these are still to be announced.
     """
     rows = [_row(result, digest, announce=announce) for result, digest in outcomes]
-    # Their tries are over, whoever counted some.
-    settled = tuple_(chunk_attempts.c.batch_upload_id, chunk_attempts.c.chunk_number).in_(
-        [(row["batch_upload_id"], row["chunk_number"]) for row in rows]
-    )
-    statement = insert(processed_chunks).values(rows).add_cte(delete(chunk_attempts).where(settled).cte("tries"))
-    ledger = processed_chunks.c
+    # Values apart from the statement: one that names each row's would be put together anew for every batch.
+    statement, ledger = insert(processed_chunks), processed_chunks.c
     replaced = {name: statement.excluded[name] for name in rows[0] if name not in ("batch_upload_id", "chunk_number")}
     written = connection.execute(
         statement.on_conflict_do_update(
@@ -167,10 +163,17 @@ def record(connection: Connection, outcomes: Sequence[tuple[ChunkResult, bytes]]
             set_=replaced,
             where=(ledger.outcome == "unprocessed") & (ledger.attempt < statement.excluded.attempt),
         ),
+        rows,
         execution_options={"preserve_rowcount": True},  # SQLAlchemy keeps an INSERT's count only on request
     ).rowcount
     if written != len(rows):
         raise LedgerDisagrees(f"{len(rows)} chunks were worked, {written} ledger rows were written")
+    tries = tuple_(
+        chunk_attempts.c.batch_upload_id, chunk_attempts.c.chunk_number
+    )  # they are over, whoever counted some
+    connection.execute(
+        delete(chunk_attempts).where(tries.in_([(row["batch_upload_id"], row["chunk_number"]) for row in rows]))
+    )
     reached: dict[Place, int] = {}
     for result, _ in outcomes:
         place = result.upload_id, result.lane

@@ -119,10 +119,12 @@ def _present_cells(texts: pl.DataFrame, record_type: RecordType) -> pl.DataFrame
 
 def _misread(cells: pl.DataFrame, typed: pl.DataFrame, record_type: RecordType) -> Iterator[_Fault]:
     """The cells that are there, but are no value of their column's type."""
-    for position, (name, column) in enumerate(record_type.schema.columns().items()):
-        if typed[name].null_count() > cells[name].null_count():
-            misread = cells.filter(typed[name].is_null() & cells[name].is_not_null())
-            for record, text in _rows(misread, name):
+    columns = list(record_type.schema.columns().items())
+    misread = cells.select((pl.col(name).is_not_null() & typed[name].is_null()).alias(name) for name, _ in columns)
+    bad = misread.select(pl.any_horizontal(pl.all())).to_series()
+    for (record, *texts), flags in zip(cells.filter(bad).iter_rows(), misread.filter(bad).iter_rows(), strict=True):
+        for position, ((name, column), text, is_misread) in enumerate(zip(columns, texts, flags, strict=True)):
+            if is_misread:
                 yield record, position, _error(name, unparsed(column, text), text)
 
 

@@ -27,7 +27,8 @@ from splitter.window import LaneState, Window, held_bytes
 log = get_logger(__name__)
 
 _LOOK_SECONDS = 0.2  # how often to look at the lanes while there is room
-_WAIT_SECONDS = 0.02  # how often when there is none, if no other upload is in hand
+# How often when there is none, if no other upload is in hand: the fuller the window, the longer until it runs empty.
+_WAIT_SECONDS, _WAIT_PER_CHUNK, _LONGEST_WAIT = 0.02, 0.001, 0.1
 _FAILED_SECONDS = 1.0  # how long to wait before sending again what the broker did not take
 
 
@@ -115,7 +116,8 @@ class Sender:
         if self._failed:
             self._failed = False
             self._stop.wait(_FAILED_SECONDS)
-        self._producer.poll(_WAIT_SECONDS * self._share.uploads)
+        wait = min(max(_WAIT_SECONDS, _WAIT_PER_CHUNK * self._window.held.chunks), _LONGEST_WAIT)
+        self._producer.poll(wait * self._share.uploads)
         self._look()
 
     def _look(self) -> None:
