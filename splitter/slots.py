@@ -192,6 +192,7 @@ class Slots:
             for lease in tuple(self._leases):
                 try:
                     lease.beat()
+                    self._running.health.ok("database")
                 except LeaseLost:
                     self._leases.discard(lease)
                 except exc.SQLAlchemyError as error:

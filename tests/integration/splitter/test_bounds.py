@@ -74,6 +74,19 @@ def test_while_nobody_processes_it_sends_as_much_as_its_budget_says_and_waits(
     assert size < 1_000_000 + 2 * 450_000
 
 
+def test_a_database_that_was_away_for_a_moment_is_not_waited_for_until_the_upload_ends(
+    uploads: Uploads, database_url: str, module_broker: str, store: S3Store
+) -> None:
+    upload = uploads.accept_file(store, FILE)
+    busy = {**FACTS, "slots": 1, "small_slots": 0}
+    with splitting(database_url, module_broker, store, **busy) as running:
+        announce(module_broker, upload)
+        until(lambda: len(chunks_sent(module_broker, upload)) >= 1, what="a chunk")
+        running.health.waiting("database", "the connection was lost")
+        until(lambda: running.health.waiting_for == [], what="readiness")
+        assert uploads.split(upload).closed_at is None, "the slot was not busy all the while"
+
+
 def test_while_it_is_asked_to_hold_back_it_sends_nothing_new_and_then_goes_on(
     uploads: Uploads, database_url: str, module_broker: str, store: S3Store, engine: Engine
 ) -> None:
