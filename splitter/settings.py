@@ -24,9 +24,9 @@ class SplitterSlice(BaseModel):
         1.5, gt=0, description="Seconds that what was sent of an upload should take to get into the ledger"
     )
     buffer_bytes: int = Field(
-        32_000_000, ge=1_000_000, description="Bytes sent and not yet in the ledger, of all uploads of one splitter"
+        28_000_000, ge=1_000_000, description="Bytes sent and not yet in the ledger, of all uploads of one splitter"
     )
-    block_bytes: int = Field(4_194_304, ge=65_536, description="Bytes of a file read and parsed at a time")
+    block_bytes: int = Field(3_145_728, ge=65_536, description="Bytes of a file read and parsed at a time")
     chunk_records: int = Field(
         1_000, ge=1, le=10_000, description="Most records in a chunk; fewer in files of many columns"
     )
