@@ -1,5 +1,7 @@
 """Deletes a topic with all that is in it, and who read it; only the supervisor of `up` does, to the embedded broker."""
 
+from concurrent.futures import Future
+
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -15,15 +17,9 @@ def delete_topic(bootstrap_servers: str, name: str) -> None:
     Raises:
         Retryable: the broker does not answer, or does not do it.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": _CRITICAL})
-    (future,) = admin.delete_topics([name], operation_timeout=_SECONDS, request_timeout=_SECONDS).values()
-    try:
-        future.result(timeout=2 * _SECONDS)
-    except KafkaException as error:
-        if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART":
-            raise Retryable(f"the topic {name} could not be deleted: {error.args[0].str()}") from error
-    except TimeoutError as error:
-        raise Retryable(f"the broker at {bootstrap_servers} does not answer") from error
+    admin = _admin(bootstrap_servers)
+    (deletion,) = admin.delete_topics([name], operation_timeout=_SECONDS, request_timeout=_SECONDS).values()
+    _wait(deletion, f"topic {name}", bootstrap_servers, absent="UNKNOWN_TOPIC_OR_PART")
 
 
 def delete_group(bootstrap_servers: str, name: str) -> None:
@@ -35,12 +31,22 @@ def delete_group(bootstrap_servers: str, name: str) -> None:
     Raises:
         Retryable: the broker does not answer, or does not do it.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": _CRITICAL})
-    (future,) = admin.delete_consumer_groups([name], request_timeout=_SECONDS).values()
+    admin = _admin(bootstrap_servers)
+    (deletion,) = admin.delete_consumer_groups([name], request_timeout=_SECONDS).values()
+    _wait(deletion, f"group {name}", bootstrap_servers, absent="GROUP_ID_NOT_FOUND")
+
+
+def _admin(bootstrap_servers: str) -> AdminClient:
+    """A client to be kept in hand until its answer is there: what it was asked for ends with it."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": _CRITICAL})
+
+
+def _wait(deletion: Future[None], what: str, bootstrap_servers: str, *, absent: str) -> None:
+    """Until it is done; the error named `absent` says that there was none, which is as good."""
     try:
-        future.result(timeout=2 * _SECONDS)
+        deletion.result(timeout=2 * _SECONDS)
     except KafkaException as error:
-        if error.args[0].name() != "GROUP_ID_NOT_FOUND":
-            raise Retryable(f"the group {name} could not be deleted: {error.args[0].str()}") from error
+        if error.args[0].name() != absent:
+            raise Retryable(f"the {what} could not be deleted: {error.args[0].str()}") from error
     except TimeoutError as error:
         raise Retryable(f"the broker at {bootstrap_servers} does not answer") from error
