@@ -168,12 +168,10 @@ def record(connection: Connection, outcomes: Sequence[tuple[ChunkResult, bytes]]
     ).rowcount
     if written != len(rows):
         raise LedgerDisagrees(f"{len(rows)} chunks were worked, {written} ledger rows were written")
-    tries = tuple_(
-        chunk_attempts.c.batch_upload_id, chunk_attempts.c.chunk_number
-    )  # they are over, whoever counted some
-    connection.execute(
-        delete(chunk_attempts).where(tries.in_([(row["batch_upload_id"], row["chunk_number"]) for row in rows]))
-    )
+    # Their tries are over, whoever counted some.
+    chunk = tuple_(chunk_attempts.c.batch_upload_id, chunk_attempts.c.chunk_number)
+    settled = [(result.upload_id, result.chunk_number) for result, _ in outcomes]
+    connection.execute(delete(chunk_attempts).where(chunk.in_(settled)))
     reached: dict[Place, int] = {}
     for result, _ in outcomes:
         place = result.upload_id, result.lane
