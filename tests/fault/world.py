@@ -139,6 +139,16 @@ class World:
                 return waiting
             time.sleep(0.05)
 
+    def leave(self) -> list[Service]:
+        """Have all services leave, none to be started again; which these were."""
+        services = [service for service in self.services.values() if service.wanted]
+        for service in services:
+            service.wanted = False
+            service.send(signal.SIGTERM)
+        for service in services:
+            service.end()
+        return services
+
     def replace(self, *replaced: Service, extra: Mapping[str, str] = MappingProxyType({})) -> None:
         """Have processes leave and others come, with these variables of the environment besides."""
         for service in replaced:

@@ -194,12 +194,7 @@ def all_who_could_move_it_frozen(scene: Scene) -> Iterator[str]:
 def all_services_gone(scene: Scene) -> Iterator[str]:
     """All services were ended, and nobody starts them."""
     scene.begin_and_wait()
-    services = [service for service in scene.world.services.values() if service.wanted]
-    for service in services:
-        service.wanted = False
-    _send(services, signal.SIGTERM)
-    for service in services:
-        service.end()
+    services = scene.world.leave()
     try:
         yield f"{len(services)} processes"
     finally:

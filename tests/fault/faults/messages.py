@@ -1,7 +1,6 @@
 """Messages that come again, in another order, late, or that are not ours or no longer readable."""
 
 import random
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -43,12 +42,7 @@ _IN_TIME = "DROP TRIGGER commit_late ON outbox; DROP FUNCTION commit_late()"
 def full_replay(scene: Scene) -> Iterator[str]:
     """Every group forgets how far it had read, and reads every topic again from its beginning."""
     scene.begin_and_wait()
-    services = [service for service in scene.world.services.values() if service.wanted]
-    for service in services:
-        service.wanted = False
-        service.send(signal.SIGTERM)
-    for service in services:
-        service.end()
+    services = scene.world.leave()
     groups = _forget_groups(scene)
     for service in services:
         scene.world.supervisor.start(service)
