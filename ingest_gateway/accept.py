@@ -15,7 +15,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
+from ingest_gateway import acts
 from ingest_gateway.announcements import say_accepted, say_status
+from ingest_gateway.doer import Doer
 from rowstream.database.tables import batch_uploads
 from rowstream.errors import Poison
 from rowstream.ids import new_id
@@ -44,12 +46,9 @@ class PlaceGone(Poison):
 class Origin:
     """Who hands in, and as part of which request; (organization, source, event id) names the upload."""
 
-    organization_id: UUID
-    source_type: str
+    by: Doer
     source: str
     event_id: str
-    created_by: str
-    correlation_id: str
     traceparent: str
 
 
@@ -84,7 +83,7 @@ def reserve(
         PlaceGone: it was used for this one, which was confirmed or given up meanwhile.
     """
     upload_id = new_id()
-    key = f"{RAW_UPLOADS}{origin.organization_id}/{upload_id}"
+    key = f"{RAW_UPLOADS}{origin.by.organization_id}/{upload_id}"
     values = {**_facts(upload_id, origin, handed), "s3_bucket": bucket, "s3_key": key, "size_bytes": size_bytes}
     row = insert_or_ignore(batch_uploads).values(status="awaiting_upload", **values)
     made = connection.execute(
@@ -120,7 +119,7 @@ def place_of(connection: Connection, upload_id: UUID) -> Place | None:
     )
 
 
-def confirm(connection: Connection, upload_id: UUID, found: ObjectInfo) -> bool:
+def confirm(connection: Connection, doer: Doer, upload_id: UUID, found: ObjectInfo) -> bool:
     """Accept a reserved upload whose object was found; False if it did not wait for its file (any more)."""
     change = (
         update(batch_uploads)
@@ -131,7 +130,7 @@ def confirm(connection: Connection, upload_id: UUID, found: ObjectInfo) -> bool:
     row = connection.execute(change).one_or_none()
     if row is None:
         return False
-    _announce(connection, row)
+    _announce(connection, row, doer)
     return True
 
 
@@ -146,7 +145,7 @@ def take_in(
     ).one_or_none()
     if accepted is None:
         return None
-    _announce(connection, accepted)
+    _announce(connection, accepted, origin.by)
     upload_id: UUID = accepted.id
     return upload_id
 
@@ -182,13 +181,16 @@ def find(connection: Connection, source: str, event_id: str) -> Row[Any] | None:
 def _facts(upload_id: UUID, origin: Origin, handed: Handed) -> dict[str, object]:
     return {
         "id": upload_id,
-        "organization_id": origin.organization_id,
-        "source_type": origin.source_type,
+        "organization_id": origin.by.organization_id,
+        "source_type": origin.by.way,
         "source": origin.source,
         "source_event_id": origin.event_id,
-        "correlation_id": origin.correlation_id,
+        "correlation_id": origin.by.correlation_id,
         "traceparent": origin.traceparent,
-        "created_by": origin.created_by,
+        "created_by": origin.by.actor.name,
+        "created_by_kind": origin.by.actor.kind,
+        "created_by_id": origin.by.actor.id,
+        "created_from": origin.by.address,
         "record_type": handed.record_type,
         "filename": handed.filename,
     }
@@ -203,6 +205,7 @@ def _stored(found: ObjectInfo) -> dict[str, object]:
     }
 
 
-def _announce(connection: Connection, row: Row[Any]) -> None:
+def _announce(connection: Connection, row: Row[Any], doer: Doer) -> None:
     say_accepted(connection, row)
+    acts.note(connection, doer, "upload.accepted", upload_id=row.id, details={"size_bytes": row.size_bytes})
     UPLOADS_ACCEPTED.labels(row.source_type).inc()

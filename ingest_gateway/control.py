@@ -15,7 +15,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from ingest_gateway import acts
 from ingest_gateway.announcements import say_accepted
+from ingest_gateway.doer import Doer
 from rowstream.database.control import CHANNEL
 from rowstream.database.tables import batch_uploads, dead_letters, upload_control
 from rowstream.errors import Poison
@@ -82,7 +84,7 @@ def decide(verb: Verb, now: Standing, *, undo: bool = False) -> Order | None:
             return None if now.requested == wanted else Order(requested=wanted)
 
 
-def ask(connection: Connection, upload_id: UUID, verb: Verb, *, undo: bool = False, by: str) -> bool:
+def ask(connection: Connection, upload_id: UUID, verb: Verb, *, undo: bool = False, by: Doer) -> bool:
     """Note what is asked of an upload; False if it was so already. `by` is who asks.
 
     Raises:
@@ -93,7 +95,8 @@ def ask(connection: Connection, upload_id: UUID, verb: Verb, *, undo: bool = Fal
     order = decide(verb, _standing(connection, upload_id), undo=undo)
     if order is None:
         return False
-    _note(connection, upload_id, order, by)
+    _note(connection, upload_id, order, by.actor.name)
+    acts.note(connection, by, f"upload.{verb.value}", upload_id=upload_id, details={"undo": True} if order.undo else {})
     if order.retry:
         _begin_again(connection, upload_id)
     connection.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": CHANNEL, "id": str(upload_id)})

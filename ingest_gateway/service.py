@@ -14,9 +14,9 @@ from contextlib import ExitStack, suppress
 import uvicorn
 
 from ingest_gateway import upkeep
-from ingest_gateway.app import make_app
+from ingest_gateway.api.app import make_app
+from ingest_gateway.arrivals.intake import GROUP, Intake
 from ingest_gateway.gateway import Gateway, open_gateway
-from ingest_gateway.intake import GROUP, Intake
 from ingest_gateway.relay import Relay
 from ingest_gateway.settings import GatewaySettings
 from rowstream.database.connection import RELAY_ROLE, make_engine, retryable_errors

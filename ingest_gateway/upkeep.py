@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from ingest_gateway import accept
 from ingest_gateway.gateway import Gateway
+from rowstream.database.access_tables import organizations
 from rowstream.database.connection import retryable_errors
 from rowstream.database.migrate import is_migrated
-from rowstream.database.tables import organizations
 from rowstream.errors import Retryable
 from rowstream.runtime.logging import get_logger
 

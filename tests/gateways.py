@@ -10,7 +10,8 @@ from uuid import UUID
 import httpx
 import uvicorn
 
-from ingest_gateway.app import make_app
+from ingest_gateway.api.app import make_app
+from ingest_gateway.doer import Doer, system
 from ingest_gateway.gateway import Gateway, open_gateway
 from ingest_gateway.settings import GatewaySettings
 from rowstream.database.keys import DEFAULT_ORGANIZATION, make_key
@@ -51,6 +52,11 @@ def new_key(database_url: str, organization_id: UUID = DEFAULT_ORGANIZATION) -> 
     """A new API key of an organization."""
     with engine_of(database_url, pool_size=1) as engine, engine.begin() as connection:
         return make_key(connection, organization_id, "tests")
+
+
+def doer(organization_id: UUID = DEFAULT_ORGANIZATION, *, way: str = "api") -> Doer:
+    """Somebody for whom a test acts without a request."""
+    return system(organization_id, "tests", way=way, correlation_id="c")
 
 
 def client_of(address: str, key: str | None) -> httpx.Client:

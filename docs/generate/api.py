@@ -6,7 +6,7 @@ from typing import Final
 from docs.generate.json_schemas import Json, bodies, link, type_of
 from docs.generate.markdown import code, document, fenced, prose, table
 from docs.generate.problems import problems
-from ingest_gateway.app import make_app
+from ingest_gateway.api.app import make_app
 from ingest_gateway.gateway import open_gateway
 from ingest_gateway.settings import GatewaySettings
 from rowstream.runtime.health import Health

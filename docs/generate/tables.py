@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, Column, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 
 from docs.generate.markdown import bullets, code, document, one_line, table
-from rowstream.database.tables import metadata
+from rowstream.database.catalogue import metadata
 
 _PURPOSES: Final = {
     "organizations": "Who rowstream works for; everything else belongs to one of them. There is one named `default`.",

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, case, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
-from rowstream.database.tables import api_keys, organizations
+from rowstream.database.access_tables import api_keys, organizations
 from rowstream.ids import new_id
 
 DEFAULT_ORGANIZATION = UUID("0198c0de-0000-7000-8000-000000000001")
@@ -71,15 +71,38 @@ def stored_keys(connection: Connection, organization_id: UUID) -> Sequence[Store
     return [StoredKey(**row) for row in rows.mappings()]
 
 
-def holder_of(connection: Connection, key: str) -> tuple[UUID, str] | None:
-    """The organization and the name of a valid key; None for a key that is unknown, expired or revoked."""
-    query = select(api_keys.c.organization_id, api_keys.c.name).where(
-        api_keys.c.key_hash == key_hash(key),
-        api_keys.c.revoked_at.is_(None),
-        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.now()),
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """What a valid key says of its holder; `scopes` is None for a key that may what an operator may."""
+
+    id: UUID
+    organization_id: UUID
+    name: str
+    scopes: tuple[str, ...] | None
+
+
+def holder_of(connection: Connection, key: str) -> Holder | None:
+    """The holder of a valid key; None for a key that is unknown, expired, revoked, or only signs.
+
+    A key of a closed organization is as good as revoked.
+    """
+    columns = api_keys.c
+    query = (
+        select(columns.id, columns.organization_id, columns.name, columns.scopes)
+        .join_from(api_keys, organizations)
+        .where(
+            columns.key_hash == key_hash(key),
+            columns.revoked_at.is_(None),
+            ~columns.signed_only,
+            or_(columns.expires_at.is_(None), columns.expires_at > func.now()),
+            organizations.c.closed_at.is_(None),
+        )
     )
     row = connection.execute(query).one_or_none()
-    return None if row is None else (row.organization_id, row.name)
+    if row is None:
+        return None
+    scopes = None if row.scopes is None else tuple(row.scopes)
+    return Holder(id=row.id, organization_id=row.organization_id, name=row.name, scopes=scopes)
 
 
 def revoke(connection: Connection, organization_id: UUID, key_id: UUID) -> str | None:

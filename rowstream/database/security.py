@@ -16,7 +16,7 @@ ROLES = (
     "rowstream_auditor",
 )
 DASHBOARDS = "rowstream_dashboards"
-_OWN = "organization_id = nullif(current_setting('rowstream.organization_id', true), '')::uuid"
+OWN = "organization_id = nullif(current_setting('rowstream.organization_id', true), '')::uuid"
 
 
 def make_roles(roles: Iterable[str] = ROLES) -> list[str]:
@@ -39,7 +39,7 @@ def protect(table: str, grants: Mapping[str, str], *, owner: str | None = None) 
     table = f'"{table}"'
     statements = [f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"]
     for role, privileges in grants.items():
-        rule = _OWN if role == "rowstream_gateway" else "true"
+        rule = OWN if role == "rowstream_gateway" else "true"
         statements += [
             f"CREATE POLICY {role} ON {table} TO {role} USING ({rule}) WITH CHECK ({rule})",
             f"GRANT {privileges} ON {table} TO {role}",

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-HEAD = "0004"
+HEAD = "0005"
 
 
 def is_migrated(conn: Connection) -> bool:

@@ -14,6 +14,7 @@ from rowstream.errors import Poison
 from rowstream.ids import new_id
 
 CONTENT_TYPE = "application/avro"
+_CORRELATION = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
@@ -106,3 +107,8 @@ def child_span(traceparent: str) -> str:
     """The same trace with a new span id; a malformed one starts a new trace, as the specification asks."""
     match = _TRACEPARENT.fullmatch(traceparent)
     return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}" if match else new_traceparent()
+
+
+def correlation_id_of(said: str | None) -> str:
+    """The caller's correlation id if it is fit for logs and headers (128 plain characters at most), or a new one."""
+    return said if said and _CORRELATION.fullmatch(said) else str(new_id())

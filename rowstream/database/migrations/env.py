@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from rowstream.database.tables import metadata
+from rowstream.database.catalogue import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

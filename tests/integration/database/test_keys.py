@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, func, select, update
 
+from rowstream.database.access_tables import api_keys
 from rowstream.database.keys import DEFAULT_ORGANIZATION, holder_of, key_hash
-from rowstream.database.tables import api_keys
 from rowstream.ids import new_id
 from tests import servers
 from tests.engines import engine_of
@@ -36,7 +36,9 @@ def test_a_key_is_shown_once_and_stored_as_its_hash(database_url: str, engine: E
     key = made.out.strip()
     assert (made.code, made.out.count("\n")) == (0, 1)
     with engine.connect() as connection:
-        assert holder_of(connection, key) == (DEFAULT_ORGANIZATION, "nightly export")
+        holder = holder_of(connection, key)
+        assert holder
+        assert (holder.organization_id, holder.name) == (DEFAULT_ORGANIZATION, "nightly export")
         row = connection.execute(select(api_keys)).one()
     assert row.key_hash == key_hash(key)
     assert key not in str(row)
@@ -54,7 +56,9 @@ def test_a_revoked_key_is_refused_from_then_on(database_url: str, engine: Engine
     assert (revoked.code, revoked.out) == (0, f"same name ({first['id']}) is revoked\n")
     with engine.connect() as connection:
         assert holder_of(connection, first["key"]) is None
-        assert holder_of(connection, second["key"]) == (DEFAULT_ORGANIZATION, "same name")
+        holder = holder_of(connection, second["key"])
+        assert holder
+        assert (holder.organization_id, holder.name) == (DEFAULT_ORGANIZATION, "same name")
         ended = connection.execute(select(api_keys.c.revoked_at).where(api_keys.c.id == first["id"])).scalar()
     assert keys(database_url, "revoke", first["id"]).code == 0
     with engine.connect() as connection:

@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy
 from sqlalchemy import Engine, text
 
+from rowstream.database.catalogue import metadata
 from rowstream.database.migrate import migrate
 from rowstream.database.record_tables import OWN_COLUMNS
-from rowstream.database.tables import metadata
 from rowstream.database.version import HEAD, is_migrated
 from rowstream.errors import Fatal, Retryable
 from rowstream.records import RecordType

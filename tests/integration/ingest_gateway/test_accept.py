@@ -27,15 +27,7 @@ def gateway(database_url: str, object_store: servers.Server) -> Iterator[Gateway
 
 
 def origin(event_id: str) -> accept.Origin:
-    return accept.Origin(
-        organization_id=DEFAULT_ORGANIZATION,
-        source_type="api",
-        source="api",
-        event_id=event_id,
-        created_by="tests",
-        correlation_id="c",
-        traceparent="t",
-    )
+    return accept.Origin(by=gateways.doer(), source="api", event_id=event_id, traceparent="t")
 
 
 def outbox_count(url: str) -> int:
@@ -65,7 +57,7 @@ def test_many_confirmations_accept_once(gateway: Gateway, database_url: str) -> 
     def confirm(_: int) -> bool:
         barrier.wait()
         with gateway.acting_for(DEFAULT_ORGANIZATION) as connection:
-            return accept.confirm(connection, upload_id, FOUND)
+            return accept.confirm(connection, gateways.doer(), upload_id, FOUND)
 
     with ThreadPoolExecutor(MANY) as pool:
         assert sorted(pool.map(confirm, range(MANY))) == [False] * (MANY - 1) + [True]
@@ -101,7 +93,7 @@ def test_another_organization_cannot_confirm(gateway: Gateway, database_url: str
     with gateway.acting_for(DEFAULT_ORGANIZATION) as connection:
         upload_id, _ = accept.reserve(connection, origin(str(uuid4())), HANDED, size_bytes=3, bucket="b")
     with gateway.acting_for(other) as connection:
-        assert not accept.confirm(connection, upload_id, FOUND)
+        assert not accept.confirm(connection, gateways.doer(), upload_id, FOUND)
         assert accept.place_of(connection, upload_id) is None
 
 

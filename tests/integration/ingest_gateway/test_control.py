@@ -185,7 +185,7 @@ def test_many_requests_at_once_are_one(gateway: Gateway, database_url: str, stat
     def one(_: int) -> bool:
         barrier.wait()
         with gateway.acting_for(DEFAULT_ORGANIZATION) as connection:
-            return control.ask(connection, UUID(upload_id), verb, by="tests")
+            return control.ask(connection, UUID(upload_id), verb, by=gateways.doer())
 
     with ThreadPoolExecutor(MANY) as pool:
         assert sorted(pool.map(one, range(MANY))) == [False] * (MANY - 1) + [True]
@@ -218,7 +218,7 @@ def test_a_row_that_stays_locked_is_an_answer_and_not_a_wait_for_ever(gateway: G
             pytest.raises(Retryable, match="lock timeout"),
             gateway.acting_for(DEFAULT_ORGANIZATION) as connection,
         ):
-            control.ask(connection, UUID(upload_id), Verb.PAUSE, by="tests")
+            control.ask(connection, UUID(upload_id), Verb.PAUSE, by=gateways.doer())
 
 
 def test_whoever_listens_is_woken(api: httpx.Client, database_url: str) -> None:

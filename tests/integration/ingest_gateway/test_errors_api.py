@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from ingest_gateway.errors_api import STREAM_PAGE
+from ingest_gateway.api.errors import STREAM_PAGE
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from tests import gateways, servers
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from ingest_gateway.cloud_events import TYPE
-from ingest_gateway.intake import GROUP, Intake
+from ingest_gateway.arrivals.cloud_events import TYPE
+from ingest_gateway.arrivals.intake import GROUP, Intake
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.database.schemas import SchemaTable
 from rowstream.kafka.consumer import Consumer

@@ -11,7 +11,7 @@ import fastavro
 import pytest
 
 from docs.generate.pages import ROOT
-from ingest_gateway.cloud_events import read
+from ingest_gateway.arrivals.cloud_events import read
 from rowstream.kafka.topics import TOPICS, records_topic
 from rowstream.messages import codec
 from rowstream.messages.record_accepted import RecordAccepted

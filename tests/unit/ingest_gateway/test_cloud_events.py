@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from ingest_gateway.cloud_events import TYPE, Asked, BadRequest, read
+from ingest_gateway.arrivals.cloud_events import TYPE, Asked, BadRequest, read
 from rowstream.errors import Poison
 from rowstream.messages import codec
 from rowstream.messages.codec import UnknownSchema

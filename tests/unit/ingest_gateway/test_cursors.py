@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_gateway import cursors
+from ingest_gateway.api import cursors
 from ingest_gateway.problems import Problem
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest_gateway.docs_page import docs_page
+from ingest_gateway.api.docs_page import docs_page
 
 NULLABLE = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from ingest_gateway.cloud_events import BadRequest
-from ingest_gateway.intake import check_object, check_place, filename_of
+from ingest_gateway.arrivals.cloud_events import BadRequest
+from ingest_gateway.arrivals.intake import check_object, check_place, filename_of
 from rowstream.messages.upload_request import UploadRequest
 from rowstream.storage.store import ObjectInfo
 

@@ -5,7 +5,7 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from rowstream.database.tables import metadata
+from rowstream.database.catalogue import metadata
 from rowstream.errors import Fatal
 from rowstream.records import BusinessRule, Derived
 from tests.unit.records.support import record_type, schema

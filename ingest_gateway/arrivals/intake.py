@@ -11,19 +11,19 @@ from uuid import UUID
 from sqlalchemy import select
 
 from ingest_gateway import accept
-from ingest_gateway.cloud_events import Asked, BadRequest, read
-from ingest_gateway.edge import correlation_id_of
+from ingest_gateway.arrivals.cloud_events import Asked, BadRequest, read
+from ingest_gateway.doer import system
+from ingest_gateway.filenames import clean_filename
 from ingest_gateway.gateway import Gateway
-from ingest_gateway.models import clean_filename
+from rowstream.database.access_tables import organizations
 from rowstream.database.connection import retryable_errors
 from rowstream.database.keys import DEFAULT_ORGANIZATION
-from rowstream.database.tables import organizations
 from rowstream.errors import Poison, Retryable
 from rowstream.kafka.consumer import Consumer, Received
 from rowstream.kafka.dead_letters import put_aside
 from rowstream.kafka.producer import Producer
 from rowstream.messages.codec import SchemaStore, UnknownSchema
-from rowstream.messages.envelope import child_span
+from rowstream.messages.envelope import child_span, correlation_id_of
 from rowstream.messages.upload_request import UploadRequest
 from rowstream.records import registry
 from rowstream.runtime.logging import get_logger, log_context
@@ -86,11 +86,11 @@ class Intake:
         """
         asked = read(message, self._schemas)
         origin = self._origin(asked)
-        with self._gateway.acting_for(origin.organization_id) as connection:
+        with self._gateway.acting_for(origin.by.organization_id) as connection:
             if accept.find(connection, origin.source, origin.event_id):
                 return None
         handed, found = self._checked(asked.request)
-        with self._gateway.acting_for(origin.organization_id) as connection:
+        with self._gateway.acting_for(origin.by.organization_id) as connection:
             bucket, key = asked.request.bucket, asked.request.key
             upload_id = accept.take_in(connection, origin, handed, bucket=bucket, key=key, found=found)
         if upload_id:
@@ -155,14 +155,9 @@ class Intake:
             known = connection.execute(select(organizations.c.id).where(organizations.c.id == organization_id)).first()
         if known is None:
             raise BadRequest(f"there is no organization {organization_id}")
+        by = system(organization_id, asked.source, way="kafka", correlation_id=correlation_id_of(asked.correlation_id))
         return accept.Origin(
-            organization_id=organization_id,
-            source_type="kafka",
-            source=asked.source,
-            event_id=asked.event_id,
-            created_by=asked.source,
-            correlation_id=correlation_id_of(asked.correlation_id),
-            traceparent=child_span(asked.traceparent),
+            by=by, source=asked.source, event_id=asked.event_id, traceparent=child_span(asked.traceparent)
         )
 
     def _checked(self, request: UploadRequest) -> tuple[accept.Handed, ObjectInfo]:

@@ -5,16 +5,17 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ingest_gateway import control_api, dead_letters_api, errors_api, pages, problems, record_types_api, uploads_api
-from ingest_gateway.edge import Edge
+from ingest_gateway import problems
+from ingest_gateway.api import control, dead_letters, errors, pages, record_types, uploads
+from ingest_gateway.api.edge import Edge
 from ingest_gateway.gateway import Gateway
 
 _ROUTERS = (
-    uploads_api.router,
-    control_api.router,
-    errors_api.router,
-    dead_letters_api.router,
-    record_types_api.router,
+    uploads.router,
+    control.router,
+    errors.router,
+    dead_letters.router,
+    record_types.router,
     pages.router,
 )
 _DESCRIPTION = (

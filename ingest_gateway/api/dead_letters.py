@@ -6,19 +6,20 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette import status
 
-from ingest_gateway import cursors, queries
-from ingest_gateway.auth import TheCaller
+from ingest_gateway import queries
+from ingest_gateway.access.caller import MayReadUploads
+from ingest_gateway.api import cursors
+from ingest_gateway.api.models import DeadLetter, DeadLetterList
 from ingest_gateway.gateway import TheGateway
-from ingest_gateway.models import DeadLetter, DeadLetterList
 from ingest_gateway.problems import Problem, responses
 
 ROOT = "/api/v1/dead_letters"
 router = APIRouter(prefix=ROOT, tags=["dead letters"])
 
 
-@router.get("", responses=responses(401, 422, 503), summary="List what was given up on, the newest first")
+@router.get("", responses=responses(401, 403, 422, 503), summary="List what was given up on, the newest first")
 def dead_letters(
-    caller: TheCaller,
+    caller: MayReadUploads,
     gateway: TheGateway,
     upload_id: Annotated[UUID | None, Query(description="Only of this upload")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Dead letters on a page")] = 50,
@@ -35,8 +36,8 @@ def dead_letters(
     )
 
 
-@router.get("/{dead_letter_id}", responses=responses(401, 404, 503), summary="See one dead letter")
-def dead_letter(dead_letter_id: str, caller: TheCaller, gateway: TheGateway) -> DeadLetter:
+@router.get("/{dead_letter_id}", responses=responses(401, 403, 404, 503), summary="See one dead letter")
+def dead_letter(dead_letter_id: str, caller: MayReadUploads, gateway: TheGateway) -> DeadLetter:
     """Which records were given up on, after how many tries, and why."""
     try:
         letter_id = UUID(dead_letter_id)

@@ -8,10 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Response
 from starlette import status
 
-from ingest_gateway import accept, cursors, queries
-from ingest_gateway.auth import Caller, TheCaller
+from ingest_gateway import accept, queries
+from ingest_gateway.access.caller import Caller, MayReadUploads, MayWriteUploads
+from ingest_gateway.api import cursors
+from ingest_gateway.api.models import ConfirmRequest, PresignedUrl, PresignRequest, Status, Upload, UploadList
 from ingest_gateway.gateway import Gateway, TheGateway
-from ingest_gateway.models import ConfirmRequest, PresignedUrl, PresignRequest, Status, Upload, UploadList
 from ingest_gateway.problems import Problem, responses
 from rowstream.ids import new_id
 from rowstream.records import registry
@@ -49,12 +50,12 @@ def no_such_upload(upload_id: UUID | None = None) -> Problem:
 @router.post(
     "/presigned_url",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(400, 401, 409, 413, 422, 503),
+    responses=responses(400, 401, 403, 409, 413, 422, 503),
     summary="Begin an upload: get the address to send a file to",
 )
 def presigned_url(
     wanted: PresignRequest,
-    caller: TheCaller,
+    caller: MayWriteUploads,
     gateway: TheGateway,
     idempotency_key: Annotated[
         str | None, Header(description="The same key with the same body is the same upload, with a fresh address")
@@ -100,11 +101,11 @@ def presigned_url(
     status_code=status.HTTP_202_ACCEPTED,
     responses={
         200: {"model": Upload, "description": "It was confirmed before"},
-        **responses(400, 401, 404, 409, 413, 422, 503),
+        **responses(400, 401, 403, 404, 409, 413, 422, 503),
     },
     summary="Confirm an upload: its file has been sent",
 )
-def confirm(request: ConfirmRequest, caller: TheCaller, gateway: TheGateway, response: Response) -> Upload:
+def confirm(request: ConfirmRequest, caller: MayWriteUploads, gateway: TheGateway, response: Response) -> Upload:
     """Look at the stored file and accept it: from a 2xx on, the upload is never lost and always comes to an end."""
     upload_id = request.upload_id
     with gateway.acting_for(caller.organization_id) as connection:
@@ -115,7 +116,7 @@ def confirm(request: ConfirmRequest, caller: TheCaller, gateway: TheGateway, res
     if place.status == "awaiting_upload":
         found = _look(gateway, place)
         with gateway.acting_for(caller.organization_id) as connection:
-            new = accept.confirm(connection, upload_id, found)
+            new = accept.confirm(connection, caller, upload_id, found)
         if new:
             reached(Step.UPLOAD_ACCEPTED)
     upload = _upload(gateway, caller, upload_id)
@@ -127,9 +128,9 @@ def confirm(request: ConfirmRequest, caller: TheCaller, gateway: TheGateway, res
     return upload
 
 
-@router.get("", responses=responses(401, 422, 503), summary="List uploads, the newest first")
+@router.get("", responses=responses(401, 403, 422, 503), summary="List uploads, the newest first")
 def uploads(
-    caller: TheCaller,
+    caller: MayReadUploads,
     gateway: TheGateway,
     upload_status: Annotated[Status | None, Query(alias="status", description="Only in this status")] = None,
     record_type: RecordTypeName = None,
@@ -147,8 +148,8 @@ def uploads(
     )
 
 
-@router.get("/{upload_id}", responses=responses(401, 404, 503), summary="See one upload")
-def upload(upload_id: UploadInPath, caller: TheCaller, gateway: TheGateway) -> Upload:
+@router.get("/{upload_id}", responses=responses(401, 403, 404, 503), summary="See one upload")
+def upload(upload_id: UploadInPath, caller: MayReadUploads, gateway: TheGateway) -> Upload:
     """Where the upload stands, and what became of its records so far."""
     return _upload(gateway, caller, upload_id)
 
@@ -207,11 +208,5 @@ def _checked_key(key: str | None) -> str | None:
 
 def _origin(caller: Caller, idempotency_key: str | None) -> accept.Origin:
     return accept.Origin(
-        organization_id=caller.organization_id,
-        source_type="api",
-        source=accept.API_SOURCE,
-        event_id=idempotency_key or str(new_id()),
-        created_by=caller.name,
-        correlation_id=caller.correlation_id,
-        traceparent=caller.traceparent,
+        by=caller, source=accept.API_SOURCE, event_id=idempotency_key or str(new_id()), traceparent=caller.traceparent
     )

@@ -11,12 +11,13 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
-from ingest_gateway import cursors, error_report, queries
-from ingest_gateway.auth import Caller, TheCaller
+from ingest_gateway import error_report, queries
+from ingest_gateway.access.caller import Caller, MayReadErrors
+from ingest_gateway.api import cursors
+from ingest_gateway.api.models import Rejection, RejectionList
+from ingest_gateway.api.uploads import ROOT, UploadInPath, no_such_upload
 from ingest_gateway.gateway import Gateway, TheGateway
-from ingest_gateway.models import Rejection, RejectionList
 from ingest_gateway.problems import responses
-from ingest_gateway.uploads_api import ROOT, UploadInPath, no_such_upload
 
 router = APIRouter(prefix=ROOT, tags=["errors"])
 
@@ -35,13 +36,13 @@ _STREAMS = {
             "description": "A page of rejected records; or, as `format` says, all of them as a file",
             "content": {"text/csv": {}, "application/jsonl": {}},
         },
-        **responses(401, 404, 422, 503),
+        **responses(401, 403, 404, 422, 503),
     },
     summary="See the rejected records of an upload",
 )
 def errors(
     upload_id: UploadInPath,
-    caller: TheCaller,
+    caller: MayReadErrors,
     gateway: TheGateway,
     code: Annotated[str | None, Query(pattern=r"^[A-Z0-9_]{1,100}$", description="Only with this error code")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Records on a page (json)")] = 100,

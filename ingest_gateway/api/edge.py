@@ -5,7 +5,6 @@ logged (never its body or its query) and measured, a body that is too large is r
 that nobody caught is answered as a problem.
 """
 
-import re
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -16,8 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest_gateway.problems import Problem, answer, internal_error
-from rowstream.ids import new_id
-from rowstream.messages.envelope import child_span
+from rowstream.messages.envelope import child_span, correlation_id_of
 from rowstream.runtime.logging import get_logger, log_context
 from rowstream.runtime.metrics import REQUEST_DURATION, REQUESTS
 
@@ -32,14 +30,8 @@ SAFETY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_CORRELATION = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-
-
-def correlation_id_of(said: str | None) -> str:
-    """The caller's correlation id if it is fit for logs and headers (128 plain characters at most), or a new one."""
-    return said if said and _CORRELATION.fullmatch(said) else str(new_id())
 
 
 class Edge:

@@ -7,19 +7,19 @@ from fastapi import APIRouter, Body, Response
 from starlette import status
 
 from ingest_gateway import control, queries
-from ingest_gateway.auth import Caller, TheCaller
+from ingest_gateway.access.caller import Caller, MayControlUploads
+from ingest_gateway.api.models import CancelRequest, Upload
+from ingest_gateway.api.uploads import ROOT, UploadInPath, no_such_upload
 from ingest_gateway.control import Verb
 from ingest_gateway.gateway import Gateway, TheGateway
-from ingest_gateway.models import CancelRequest, Upload
 from ingest_gateway.problems import Problem, responses
-from ingest_gateway.uploads_api import ROOT, UploadInPath, no_such_upload
 
 router = APIRouter(prefix=ROOT, tags=["control"])
 
 _ANSWERS: dict[int | str, dict[str, object]] = {
     202: {"description": "It is noted; within a second or two the upload follows"},
     200: {"model": Upload, "description": "It is so already, or was asked for before"},
-    **responses(401, 404, 409, 503),
+    **responses(401, 403, 404, 409, 503),
 }
 _ROWS_STAY = CancelRequest()
 _WITH_BODY: dict[int | str, dict[str, object]] = {**_ANSWERS, **responses(400, 413, 422)}
@@ -28,7 +28,7 @@ _WITH_BODY: dict[int | str, dict[str, object]] = {**_ANSWERS, **responses(400, 4
 @router.post(
     "/{upload_id}/pause", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Let an upload rest"
 )
-def pause(upload_id: UploadInPath, caller: TheCaller, gateway: TheGateway, response: Response) -> Upload:
+def pause(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
     """Begin no further chunk of the upload until it is resumed; what is being worked on is finished."""
     return _ask(gateway, caller, upload_id, Verb.PAUSE, response)
 
@@ -36,7 +36,7 @@ def pause(upload_id: UploadInPath, caller: TheCaller, gateway: TheGateway, respo
 @router.post(
     "/{upload_id}/resume", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Go on with a paused one"
 )
-def resume(upload_id: UploadInPath, caller: TheCaller, gateway: TheGateway, response: Response) -> Upload:
+def resume(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
     """Go on where the upload was paused."""
     return _ask(gateway, caller, upload_id, Verb.RESUME, response)
 
@@ -46,7 +46,7 @@ def resume(upload_id: UploadInPath, caller: TheCaller, gateway: TheGateway, resp
 )
 def cancel(
     upload_id: UploadInPath,
-    caller: TheCaller,
+    caller: MayControlUploads,
     gateway: TheGateway,
     response: Response,
     wanted: Annotated[CancelRequest, Body()] = _ROWS_STAY,
@@ -62,7 +62,7 @@ def cancel(
 @router.post(
     "/{upload_id}/retry", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Try a failed upload again"
 )
-def retry(upload_id: UploadInPath, caller: TheCaller, gateway: TheGateway, response: Response) -> Upload:
+def retry(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
     """Work on all that has no outcome yet, from the stored file, as a further attempt; what was done stays done.
 
     That holds for duplicates too: a record that is worked only now and has the key of one that was accepted is rejected
@@ -76,7 +76,7 @@ def _ask(
 ) -> Upload:
     try:
         with gateway.acting_for(caller.organization_id) as connection:
-            new = control.ask(connection, upload_id, verb, undo=undo, by=caller.name)
+            new = control.ask(connection, upload_id, verb, undo=undo, by=caller)
             shown = queries.upload(connection, upload_id)
     except control.NoSuchUpload:
         raise no_such_upload(upload_id) from None

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from ingest_gateway.docs_page import POLICY, docs_page, index_page
+from ingest_gateway.api.docs_page import POLICY, docs_page, index_page
 from ingest_gateway.gateway import gateway_of
 from rowstream.runtime.service import probe
 

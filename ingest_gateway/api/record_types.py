@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter
 
-from ingest_gateway.auth import TheCaller
-from ingest_gateway.models import RecordTypeInfo, RecordTypeList
+from ingest_gateway.access.caller import MayReadUploads
+from ingest_gateway.api.models import RecordTypeInfo, RecordTypeList
 from ingest_gateway.problems import responses
 from rowstream.records import registry
 
 router = APIRouter(prefix="/api/v1/record_types", tags=["record types"])
 
 
-@router.get("", responses=responses(401, 503), summary="List the installed record types")
-def record_types(_: TheCaller) -> RecordTypeList:
+@router.get("", responses=responses(401, 403, 503), summary="List the installed record types")
+def record_types(_: MayReadUploads) -> RecordTypeList:
     """What an upload may hold, by name."""
     infos = [
         RecordTypeInfo(
