@@ -10,10 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from ingest_gateway import accept
+from ingest_gateway import accept, references
 from ingest_gateway.arrivals.cloud_events import Asked, BadRequest, read
 from ingest_gateway.doer import system
-from ingest_gateway.filenames import clean_filename
 from ingest_gateway.gateway import Gateway
 from rowstream.database.access_tables import organizations
 from rowstream.database.connection import retryable_errors
@@ -28,7 +27,7 @@ from rowstream.messages.upload_request import UploadRequest
 from rowstream.records import registry
 from rowstream.runtime.logging import get_logger, log_context
 from rowstream.runtime.steps import Step, reached
-from rowstream.storage.store import ObjectInfo, ObjectMissing, StoreUnavailable
+from rowstream.storage.store import ObjectInfo, StoreUnavailable
 
 log = get_logger(__name__)
 
@@ -36,7 +35,6 @@ GROUP = "rowstream-ingest-gateway"
 STAGE = "INTAKE"
 _AT_MOST = 100
 _LONGEST_PAUSE = 5.0
-_LONGEST_KEY = 1_024
 
 
 class Intake:
@@ -164,52 +162,6 @@ class Intake:
         """What is handed in and the object itself, if both may be taken."""
         registry.find(request.record_type)
         slice_ = self._gateway.settings.gateway
-        check_place(request, slice_.allowed_buckets, self._gateway.settings.storage.bucket)
-        try:
-            found = self._gateway.store.look(request.bucket, request.key)
-        except ObjectMissing as error:
-            raise BadRequest(f"{error}; store the object first, then ask for it") from error
-        check_object(request, found, slice_.max_upload_bytes)
-        return accept.Handed(record_type=request.record_type, filename=filename_of(request)), found
-
-
-def check_place(request: UploadRequest, allowed: frozenset[str], own_bucket: str) -> None:
-    """Refuse buckets that nobody allowed, impossible keys, and the raw uploads of organizations.
-
-    Raises:
-        BadRequest: says which setting allows a bucket.
-    """
-    if request.bucket not in allowed:
-        raise BadRequest(
-            f"bucket {request.bucket!r} is not allowed; ROWSTREAM_GATEWAY__INTAKE_BUCKETS names those that are"
-        )
-    if len(request.key.encode()) > _LONGEST_KEY:
-        raise BadRequest(f"the key has more than {_LONGEST_KEY} bytes; no object can have it")
-    if request.bucket == own_bucket and request.key.startswith(accept.RAW_UPLOADS):
-        raise BadRequest(f"objects under {accept.RAW_UPLOADS} belong to the uploads that they were sent for")
-
-
-def check_object(request: UploadRequest, found: ObjectInfo, max_bytes: int) -> None:
-    """Refuse an object that is not the one asked for, or too large.
-
-    Raises:
-        BadRequest: says what was found and what was asked for.
-    """
-    if request.etag and request.etag.strip('"') != found.etag:
-        raise BadRequest(f"the object's entity tag is {found.etag}, the request says {request.etag[:100]}")
-    if request.version_id and found.version_id and request.version_id != found.version_id:
-        raise BadRequest("the object has a newer version than the request says; ask for that one")
-    if found.size > max_bytes:
-        raise BadRequest(f"the object has {found.size} bytes, at most {max_bytes} are taken; split it")
-
-
-def filename_of(request: UploadRequest) -> str:
-    """The name to show: the given one, or the last part of the key.
-
-    Raises:
-        BadRequest: neither is fit to be shown.
-    """
-    try:
-        return clean_filename(request.filename or request.key)
-    except ValueError as error:
-        raise BadRequest(f"the filename: {error}") from error
+        references.check_place(request, slice_.allowed_buckets, self._gateway.settings.storage.bucket)
+        found = references.find(self._gateway.store, request, max_bytes=slice_.max_upload_bytes)
+        return accept.Handed(record_type=request.record_type, filename=references.filename_of(request)), found

@@ -1,9 +1,9 @@
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
-from ingest_gateway.arrivals.cloud_events import BadRequest
-from ingest_gateway.arrivals.intake import check_object, check_place, filename_of
+from ingest_gateway.references import BadReference, NotThere, check_object, check_place, check_prefix, filename_of
 from rowstream.messages.upload_request import UploadRequest
 from rowstream.storage.store import ObjectInfo
 
@@ -22,12 +22,36 @@ def test_an_allowed_place_is_taken() -> None:
     [
         (replace(REQUEST, bucket="other"), "ROWSTREAM_GATEWAY__INTAKE_BUCKETS"),
         (replace(REQUEST, bucket="rowstream", key="raw-uploads/another-organization/x"), "belong to the uploads"),
+        (replace(REQUEST, bucket="rowstream", key="errors/another-organization/x"), "belong to the uploads"),
         (replace(REQUEST, key="ü" * 600), "1024 bytes"),
+        (replace(REQUEST, key="\ud800"), "half of a character"),
     ],
 )
 def test_other_places_are_refused(request_: UploadRequest, said: str) -> None:
-    with pytest.raises(BadRequest, match=said):
+    with pytest.raises(BadReference, match=said):
         check_place(request_, frozenset({"landing", "rowstream"}), "rowstream")
+
+
+OURS, OTHERS = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize(
+    ("key", "prefix"),
+    [
+        ("anything", ""),
+        (f"{OURS}/members.csv", "{organization}/"),
+        (f"in/{OURS}/members.csv", "in/{organization}/"),
+        ("in/members.csv", "in/"),
+    ],
+)
+def test_a_key_under_ones_own_prefix_is_taken(key: str, prefix: str) -> None:
+    check_prefix(replace(REQUEST, key=key), prefix, OURS)
+
+
+@pytest.mark.parametrize("key", ["members.csv", f"{OTHERS}/members.csv", f"../{OURS}/members.csv", f"{OURS}", f"/{OURS}/x"])
+def test_a_key_under_anothers_prefix_is_not_there(key: str) -> None:
+    with pytest.raises(NotThere, match="there is no s3://landing/"):
+        check_prefix(replace(REQUEST, key=key), "{organization}/", OURS)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +75,7 @@ def test_a_store_without_versions_goes_by_the_entity_tag() -> None:
     ],
 )
 def test_another_object_is_refused(request_: UploadRequest, limit: int, said: str) -> None:
-    with pytest.raises(BadRequest, match=said):
+    with pytest.raises(BadReference, match=said):
         check_object(request_, FOUND, limit)
 
 
@@ -68,5 +92,5 @@ def test_the_name_is_the_given_one_or_the_keys_last_part(request_: UploadRequest
 
 
 def test_a_name_that_cannot_be_shown_is_refused() -> None:
-    with pytest.raises(BadRequest, match="filename"):
+    with pytest.raises(BadReference, match="filename"):
         filename_of(replace(REQUEST, key="folder/"))
