@@ -1,5 +1,7 @@
 """The gateway's slice of the settings: `ROWSTREAM_GATEWAY__...`."""
 
+from pathlib import Path
+
 from pydantic import BaseModel, Field
 
 from rowstream.runtime.settings import ServiceSettings
@@ -24,6 +26,23 @@ class GatewaySlice(BaseModel):
         pattern=r"^[A-Za-z0-9._\-, ]*$",
         description="Buckets that requests by Kafka may name: name, name; empty takes none",
     )
+    intake_sources: str = Field(
+        "",
+        max_length=100_000,
+        description="Which sources of requests by Kafka hand in for which organization: pattern=organization, ...,"
+        " such as //crm/*=acme; empty: all of them, for the default one",
+    )
+    sources_file: Path | None = Field(
+        None, description="File (TOML) of those who hand in by S3 events and by SFTP; empty takes none"
+    )
+    s3_events_topic: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,249}$",
+        description="Topic on which an object store tells of its objects; empty: none",
+    )
+    sns_topics: str = Field(
+        "", pattern=r"^[A-Za-z0-9:_., -]*$", description="ARNs of the SNS topics whose S3 events are taken: ARN, ARN"
+    )
     relay_batch: int = Field(500, ge=1, le=10_000, description="Messages of the outbox published in one transaction")
     outbox_keep_seconds: int = Field(
         3_600, ge=0, description="Seconds after which a published message is removed from the outbox"
@@ -35,7 +54,16 @@ class GatewaySlice(BaseModel):
     @property
     def allowed_buckets(self) -> frozenset[str]:
         """The names in `intake_buckets`."""
-        return frozenset(name.strip() for name in self.intake_buckets.split(",") if name.strip())
+        return _listed(self.intake_buckets)
+
+    @property
+    def allowed_sns_topics(self) -> frozenset[str]:
+        """The ARNs in `sns_topics`."""
+        return _listed(self.sns_topics)
+
+
+def _listed(names: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in names.split(",") if name.strip())
 
 
 class GatewaySettings(ServiceSettings):

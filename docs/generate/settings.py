@@ -1,6 +1,7 @@
 """The page of the settings, from each service's tree of pydantic models and from the command's options."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -34,6 +35,7 @@ _TYPES: Final = {
     str: "text",
     bool: "`true` or `false`",
     SecretStr: "text, secret",
+    Path: "path of a file",
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # whoever names a broker by its address does not pay for the 
     from rowstream.runtime.settings import KafkaSettings
 
 UPLOAD_REQUESTS = "rowstream.upload-requests.v1"
+UPLOAD_REPLIES = "rowstream.upload-replies.v1"
 UPLOADS = "rowstream.uploads.v1"
 CHUNKS = "rowstream.chunks.v1"
 CHUNK_RESULTS = "rowstream.chunk-results.v1"
@@ -54,6 +55,7 @@ _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 TOPICS = (
     Topic(UPLOAD_REQUESTS, 4, "any", "UploadRequest: systems ask to take in an object that is stored already", _WEEK),
+    Topic(UPLOAD_REPLIES, 4, "the request's ce_id", "UploadReply: what became of a request", _WEEK),
     Topic(UPLOADS, 4, "upload id", "UploadAccepted: wakes a splitter", _WEEK),
     Topic(CHUNKS, 8, "upload id", "RecordChunk: up to 1,000 records", _kept_days(1)),
     Topic(CHUNK_RESULTS, 4, "upload id", "ChunkResult: the outcome of one chunk", _WEEK),

@@ -15,6 +15,7 @@ from rowstream.messages.record_accepted import RecordAccepted
 from rowstream.messages.record_chunk import RecordChunk
 from rowstream.messages.upload_accepted import UploadAccepted
 from rowstream.messages.upload_failed import UploadFailed
+from rowstream.messages.upload_reply import UploadReply
 from rowstream.messages.upload_request import UploadRequest
 from rowstream.messages.upload_split import UploadSplit
 from rowstream.messages.upload_status import UploadStatus
@@ -26,6 +27,7 @@ MESSAGES = (
     RecordChunk,
     UploadAccepted,
     UploadFailed,
+    UploadReply,
     UploadRequest,
     UploadSplit,
     UploadStatus,
