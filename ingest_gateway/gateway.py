@@ -12,18 +12,20 @@ from sqlalchemy import Connection, Engine
 from ingest_gateway.settings import GatewaySettings
 from rowstream.database.connection import GATEWAY_ROLE, KEYS_ROLE, act_for, make_engine, retryable_errors
 from rowstream.runtime.health import Health
+from rowstream.runtime.secrets import SecretsFile
 from rowstream.storage.s3 import S3Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """The gateway's adapters; `engine` sees one organization at a time, `keys` sees only API keys."""
+    """The gateway's adapters; `engine` sees one organization at a time, `keys` only what tells who asks."""
 
     settings: GatewaySettings
     engine: Engine
     keys: Engine
     store: S3Store
     health: Health
+    secrets: SecretsFile
 
     @contextmanager
     def acting_for(self, organization_id: UUID) -> Iterator[Connection]:
@@ -43,7 +45,11 @@ class Gateway:
 
 
 def open_gateway(settings: GatewaySettings, health: Health) -> Gateway:
-    """The adapters that the settings name; connects when they are first used."""
+    """The adapters that the settings name; connects when they are first used.
+
+    Raises:
+        Fatal: the secrets file cannot be used.
+    """
     url, size = settings.database.url.get_secret_value(), settings.database.pool_size
     return Gateway(
         settings=settings,
@@ -51,6 +57,7 @@ def open_gateway(settings: GatewaySettings, health: Health) -> Gateway:
         keys=make_engine(url, role=KEYS_ROLE, service="gateway-keys", pool_size=size),
         store=S3Store(settings.storage),
         health=health,
+        secrets=SecretsFile(settings.access.secrets_file),
     )
 
 

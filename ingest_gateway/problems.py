@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Match
 
 from rowstream.errors import Retryable
 from rowstream.runtime.logging import get_logger
+from rowstream.runtime.secrets import NoSecrets
 
 log = get_logger(__name__)
 
@@ -110,6 +111,10 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     @app.exception_handler(Retryable)
     def _(request: Request, error: Retryable) -> JSONResponse:
         return unavailable(request, error)
+
+    @app.exception_handler(NoSecrets)
+    def _(request: Request, error: NoSecrets) -> JSONResponse:
+        return answer(request, status.HTTP_503_SERVICE_UNAVAILABLE, "no_secrets_file", str(error))
 
 
 def unavailable(request: Request, error: Retryable) -> JSONResponse:

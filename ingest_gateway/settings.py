@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from ingest_gateway.access.settings import AccessSettings, OidcSettings
 from rowstream.runtime.settings import ServiceSettings
 
 _GIGABYTE = 10**9
@@ -70,3 +71,5 @@ class GatewaySettings(ServiceSettings):
     """All settings of the gateway."""
 
     gateway: GatewaySlice = GatewaySlice()
+    access: AccessSettings = AccessSettings()
+    oidc: OidcSettings = OidcSettings()

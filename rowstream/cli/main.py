@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from rowstream.cli import control, dead_letters, demo, doctor, keys, records, sources, system, topics, uploads
+from rowstream.cli import control, dead_letters, demo, doctor, keys, records, secrets, sources, system, topics, uploads
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import WrongUsage
 from rowstream.cli.output import answer, note
@@ -70,6 +70,7 @@ VERBS: dict[str, tuple[Verb | Group, ...]] = {
         topics.topics,
         Group("sources", "The file that says who hands in by S3 and by SFTP.", (sources.check,)),
         Group("keys", "Make, list and end the keys of the API.", (keys.create, keys.list_, keys.revoke)),
+        Group("secrets", "Make and renew the file of the keys that sign tokens.", (secrets.make, secrets.rotate)),
     ),
 }
 

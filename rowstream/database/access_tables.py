@@ -102,6 +102,7 @@ refresh_tokens = Table(
     Column("id", Uuid, primary_key=True),
     Column("family_id", Uuid, nullable=False, comment="all that came from one log-in"),
     Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    organization(),
     Column("token_hash", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the whole token"),
     moment("created_at", now=True),
     Column("created_from", Text),
@@ -110,6 +111,8 @@ refresh_tokens = Table(
     moment("revoked_at"),
     Index("refresh_tokens_of_a_family", "family_id"),
     Index("refresh_tokens_of_a_user", "user_id"),
+    Index("refresh_tokens_revoked", "family_id", postgresql_where=text("revoked_at IS NOT NULL")),
+    Index("refresh_tokens_by_end", "expires_at"),
 )
 
 request_nonces = Table(

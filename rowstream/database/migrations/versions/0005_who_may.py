@@ -17,6 +17,7 @@ GATEWAY, KEYS, SPLITTER = "rowstream_gateway", "rowstream_keys", "rowstream_spli
 GRANTS = {
     "memberships": {GATEWAY: "SELECT, INSERT, UPDATE, DELETE", KEYS: "SELECT"},
     "acts": {GATEWAY: "SELECT, INSERT", KEYS: "INSERT"},
+    "refresh_tokens": {KEYS: "SELECT, INSERT, UPDATE, DELETE"},
     "idempotency_keys": {GATEWAY: "SELECT, INSERT, UPDATE, DELETE"},
     "multipart_uploads": {GATEWAY: "SELECT, INSERT, UPDATE"},
     "s3_objects_taken": {GATEWAY: "SELECT, INSERT, UPDATE"},
@@ -91,6 +92,7 @@ CREATE TABLE refresh_tokens (
     id UUID NOT NULL,
     family_id UUID NOT NULL,
     user_id UUID NOT NULL,
+    organization_id UUID NOT NULL,
     token_hash BYTEA NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     created_from TEXT,
@@ -99,12 +101,15 @@ CREATE TABLE refresh_tokens (
     revoked_at TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (id),
     FOREIGN KEY(user_id) REFERENCES users (id),
+    FOREIGN KEY(organization_id) REFERENCES organizations (id),
     UNIQUE (token_hash)
 );
 COMMENT ON COLUMN refresh_tokens.family_id IS 'all that came from one log-in';
 COMMENT ON COLUMN refresh_tokens.token_hash IS 'SHA-256 of the whole token';
 CREATE INDEX refresh_tokens_of_a_family ON refresh_tokens (family_id);
 CREATE INDEX refresh_tokens_of_a_user ON refresh_tokens (user_id);
+CREATE INDEX refresh_tokens_revoked ON refresh_tokens (family_id) WHERE revoked_at IS NOT NULL;
+CREATE INDEX refresh_tokens_by_end ON refresh_tokens (expires_at);
 CREATE TABLE request_nonces (
     key_id UUID NOT NULL,
     nonce TEXT NOT NULL,
