@@ -10,7 +10,7 @@ import pyarrow as pa
 from rowstream.errors import Poison
 from rowstream.records import RecordType
 from rowstream.records.formulas import restored
-from splitter.file_kinds import SNIFF_BYTES, what_is_no_text
+from rowstream.storage.file_kinds import SNIFF_BYTES, what_is_no_text
 from splitter.grammar import BadRecord, LineEnds, after_line_end, blank_lines, cells_of, find_record
 from splitter.limits import Limits
 from splitter.lookahead import Lookahead

@@ -1,29 +1,26 @@
 """S3 and what speaks like it: look, presign, stream."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import boto3
 import tenacity
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.settings import StorageSettings
+from rowstream.storage.parts import Parts
+from rowstream.storage.s3_errors import named_errors
 from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, PresignedUpload, StoreUnavailable
 
 log = get_logger(__name__)
 
 _READ_TRIES = 5
-_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
-# Some stores ignore If-Match: an object that has no such part as is asked for was replaced as well.
-_CHANGED = {"412", "PreconditionFailed", "416", "InvalidRange"}
 
 
 class S3Store:
-    """The object store; safe to use from several threads."""
+    """The object store; safe to use from several threads. `parts` are the calls about objects sent in parts."""
 
     def __init__(self, settings: StorageSettings) -> None:
         secret = settings.secret_access_key
@@ -44,6 +41,7 @@ class S3Store:
                 response_checksum_validation="when_required",
             ),
         )
+        self.parts = Parts(self._client)
 
     def look(self, bucket: str, key: str) -> ObjectInfo:
         """Entity tag, size and version of an object.
@@ -52,7 +50,7 @@ class S3Store:
             ObjectMissing: there is none.
             StoreUnavailable: the store does not answer.
         """
-        with _named_errors(bucket, key):
+        with named_errors(bucket, key):
             return _info(self._client.head_object(Bucket=bucket, Key=key))
 
     def open(self, bucket: str, key: str, *, etag: str, size: int) -> "ObjectStream":
@@ -63,9 +61,47 @@ class S3Store:
         """
         return ObjectStream(self._client, bucket, key, ObjectInfo(etag, size))
 
+    def start(self, bucket: str, key: str, found: ObjectInfo, size: int) -> bytes:
+        """The first bytes of an object, at most `size`.
+
+        Raises:
+            ObjectMissing, ObjectChanged, StoreUnavailable: as for `open`.
+        """
+        wanted = min(size, found.size)
+        if not wanted:
+            return b""
+        with named_errors(bucket, key):
+            answer = self._client.get_object(
+                Bucket=bucket, Key=key, IfMatch=f'"{found.etag}"', Range=f"bytes=0-{wanted - 1}"
+            )
+            data: bytes = answer["Body"].read()
+        if answer["ETag"].strip('"') != found.etag:
+            raise ObjectChanged(f"s3://{bucket}/{key} was replaced after it was looked at")
+        if len(data) != wanted:
+            raise StoreUnavailable(f"the answer for s3://{bucket}/{key} was cut")
+        return data
+
+    def put_bytes(self, bucket: str, key: str, body: bytes | bytearray) -> ObjectInfo:
+        """Store what is held in memory anyway, in one request."""
+        with named_errors(bucket, key):
+            self._client.put_object(Bucket=bucket, Key=key, Body=body)
+        return self.look(bucket, key)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove an object, if it is there.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        try:
+            with named_errors(bucket, key):
+                self._client.delete_object(Bucket=bucket, Key=key)
+        except ObjectMissing:
+            pass
+
     def put(self, bucket: str, key: str, body: BinaryIO) -> ObjectInfo:
         """Store a file, in parts when it is large."""
-        with _named_errors(bucket, key):
+        with named_errors(bucket, key):
             self._client.upload_fileobj(body, bucket, key)
         return self.look(bucket, key)
 
@@ -91,7 +127,7 @@ class S3Store:
             StoreUnavailable: the store does not answer.
         """
         try:
-            with _named_errors(bucket, ""):
+            with named_errors(bucket, ""):
                 self._client.head_bucket(Bucket=bucket)
         except ObjectMissing:
             return False
@@ -104,7 +140,7 @@ class S3Store:
             StoreUnavailable: the store does not answer.
         """
         if not self.bucket_exists(bucket):
-            with _named_errors(bucket, ""):
+            with named_errors(bucket, ""):
                 self._client.create_bucket(Bucket=bucket)
 
 
@@ -166,7 +202,7 @@ class ObjectStream:
     def _open(self) -> None:
         ranged = {"Range": f"bytes={self._position}-"} if self._position else {}
         etag = self._info.etag
-        with _named_errors(self._bucket, self._key):
+        with named_errors(self._bucket, self._key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key, IfMatch=f'"{etag}"', **ranged)
         # Some stores ignore If-Match, so the answer's own tag decides. A connection that is cut within the headers
         # gives an answer all the same, with the last of them cut and those behind it missing.
@@ -182,19 +218,3 @@ class ObjectStream:
 
 def _info(answer: dict[str, Any]) -> ObjectInfo:
     return ObjectInfo(answer["ETag"].strip('"'), answer["ContentLength"], answer.get("VersionId"))
-
-
-@contextmanager
-def _named_errors(bucket: str, key: str) -> Iterator[None]:
-    where = f"s3://{bucket}/{key}"
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _MISSING:
-            raise ObjectMissing(f"there is no {where}") from error
-        if code in _CHANGED:
-            raise ObjectChanged(f"{where} was replaced after it was confirmed") from error
-        raise StoreUnavailable(f"the object store refused {where}: {code}") from error
-    except (BotoCoreError, ValueError) as error:  # an answer that was cut may not even be readable
-        raise StoreUnavailable(f"the object store does not answer for {where}: {type(error).__name__}") from error

@@ -17,6 +17,14 @@ class ObjectChanged(Poison):
     """The object is not the one that was confirmed: its entity tag differs."""
 
 
+class PartsGone(Poison):
+    """No parts of this object are being sent (any more): they were put together or dropped."""
+
+
+class PartsRefused(Poison):
+    """The store does not put an object together from these parts."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """What a store says of an object; `size` in bytes, `etag` without quotes."""
@@ -33,3 +41,21 @@ class PresignedUpload:
     method: str
     url: str
     fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """An object that is being sent in parts; `id` is the store's name of that."""
+
+    bucket: str
+    key: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part that is there; the first has the number 1, `size` in bytes, `etag` without quotes."""
+
+    number: int
+    size: int
+    etag: str

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from splitter.file_kinds import SNIFF_BYTES, what_is_no_text
+from rowstream.storage.file_kinds import SNIFF_BYTES, what_is_no_text
 
 
 def workbook() -> bytes:
