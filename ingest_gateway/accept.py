@@ -24,8 +24,8 @@ from rowstream.ids import new_id
 from rowstream.runtime.metrics import UPLOADS_ACCEPTED, UPLOADS_FINISHED
 from rowstream.storage.store import ObjectInfo
 
-API_SOURCE = "api"
-RESERVED_SOURCES = frozenset({API_SOURCE, "ui"})
+RESERVED_SOURCES = frozenset({"api", "ui"})
+"""Requests by HTTP, whose events are their Idempotency-Keys; each way has keys of its own."""
 RAW_UPLOADS = "raw-uploads/"
 NEVER_SENT = "S3_004"
 
@@ -71,10 +71,8 @@ class Place:
     size_bytes: int | None
 
 
-def reserve(
-    connection: Connection, origin: Origin, handed: Handed, *, size_bytes: int, bucket: str
-) -> tuple[UUID, str]:
-    """Make a place for a file of `size_bytes` that is still to be sent; returns the upload's id and its key.
+def reserve(connection: Connection, origin: Origin, handed: Handed, *, size_bytes: int | None, bucket: str) -> Place:
+    """Make a place for a file of `size_bytes`, if that is known, which is still to be sent.
 
     The same request again gets the same place.
 
@@ -87,36 +85,27 @@ def reserve(
     values = {**_facts(upload_id, origin, handed), "s3_bucket": bucket, "s3_key": key, "size_bytes": size_bytes}
     row = insert_or_ignore(batch_uploads).values(status="awaiting_upload", **values)
     made = connection.execute(
-        row.on_conflict_do_nothing(constraint="one_upload_an_event").returning(batch_uploads.c.id)
-    )
-    if made.one_or_none():
-        return upload_id, key
+        row.on_conflict_do_nothing(constraint="one_upload_an_event").returning(*batch_uploads.c)
+    ).one_or_none()
+    if made:
+        return _place(made)
     earlier = find(connection, origin.source, origin.event_id)
     if earlier is None:  # pragma: no cover - uploads are never deleted, so the row that was in the way is there
         raise OtherRequest(f"event {origin.event_id} of {origin.source} is being handed in by somebody else")
-    if (earlier.record_type, earlier.filename, earlier.size_bytes) != (
-        handed.record_type,
-        handed.filename,
-        size_bytes,
-    ):
+    same_size = size_bytes is None or earlier.size_bytes == size_bytes
+    if (earlier.record_type, earlier.filename) != (handed.record_type, handed.filename) or not same_size:
         raise OtherRequest(
             f"{origin.event_id!r} was used before, for {earlier.filename!r} ({earlier.size_bytes} bytes)"
         )
     if earlier.status != "awaiting_upload":
         raise PlaceGone(earlier.id, earlier.status)
-    return earlier.id, earlier.s3_key
+    return _place(earlier)
 
 
 def place_of(connection: Connection, upload_id: UUID) -> Place | None:
     """The place of an upload, or None if the organization has no such upload."""
-    columns = batch_uploads.c
-    query = select(columns.status, columns.s3_bucket, columns.s3_key, columns.size_bytes).where(columns.id == upload_id)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    return Place(
-        upload_id=upload_id, status=row.status, bucket=row.s3_bucket, key=row.s3_key, size_bytes=row.size_bytes
-    )
+    row = connection.execute(select(batch_uploads).where(batch_uploads.c.id == upload_id)).one_or_none()
+    return None if row is None else _place(row)
 
 
 def confirm(connection: Connection, doer: Doer, upload_id: UUID, found: ObjectInfo) -> bool:
@@ -176,6 +165,10 @@ def find(connection: Connection, source: str, event_id: str) -> Row[Any] | None:
     """The organization's upload that this event made, if it made one."""
     query = select(batch_uploads).where(batch_uploads.c.source == source, batch_uploads.c.source_event_id == event_id)
     return connection.execute(query).one_or_none()
+
+
+def _place(row: Row[Any]) -> Place:
+    return Place(upload_id=row.id, status=row.status, bucket=row.s3_bucket, key=row.s3_key, size_bytes=row.size_bytes)
 
 
 def _facts(upload_id: UUID, origin: Origin, handed: Handed) -> dict[str, object]:

@@ -1,21 +1,41 @@
 """The web application: routes, errors, and the edge around them."""
 
+from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ingest_gateway import problems
-from ingest_gateway.api import control, dead_letters, errors, pages, record_types, uploads
+from ingest_gateway.access.digests import Digests
+from ingest_gateway.access.limits import PART, Limits
+from ingest_gateway.api import (
+    acts,
+    control,
+    dead_letters,
+    errors,
+    keys,
+    members,
+    organization,
+    pages,
+    record_types,
+    uploads,
+)
 from ingest_gateway.api.edge import Edge
+from ingest_gateway.api.sunset import RETIREMENTS, Retirement
 from ingest_gateway.gateway import Gateway
 
 _ROUTERS = (
-    uploads.router,
-    control.router,
-    errors.router,
+    *uploads.routers,
+    *control.routers,
+    *errors.routers,
     dead_letters.router,
     record_types.router,
+    organization.router,
+    members.router,
+    keys.router,
+    *acts.routers,
     pages.router,
 )
 _DESCRIPTION = (
@@ -24,16 +44,22 @@ _DESCRIPTION = (
 )
 
 
-def make_app(gateway: Gateway) -> FastAPI:
-    """The application that serves this gateway."""
+def make_app(gateway: Gateway, retirements: Mapping[str, Retirement] = RETIREMENTS) -> FastAPI:
+    """The application that serves this gateway.
+
+    Raises:
+        Fatal: a setting cannot be used; names it.
+    """
     app = FastAPI(
         title="rowstream", version=version("rowstream"), description=_DESCRIPTION, docs_url=None, redoc_url=None
     )
     app.state.gateway = gateway
+    app.state.limits = limits = Limits(gateway.settings.limits, partial(gateway.health.degraded, PART))
     for router in _ROUTERS:
         app.include_router(router)
     problems.install(app, [*app.routes, *(route for router in _ROUTERS for route in router.routes)])
-    app.add_middleware(Edge)
+    app.add_middleware(Digests)
+    app.add_middleware(Edge, http=gateway.settings.http, limits=limits, retirements=retirements)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

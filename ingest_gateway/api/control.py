@@ -3,18 +3,20 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Response
+from fastapi import Body, Response
 from starlette import status
 
 from ingest_gateway import control, queries
 from ingest_gateway.access.caller import Caller, MayControlUploads
+from ingest_gateway.api.checks import UploadInPath, no_such_upload
 from ingest_gateway.api.models import CancelRequest, Upload
-from ingest_gateway.api.uploads import ROOT, UploadInPath, no_such_upload
+from ingest_gateway.api.roots import ROOTS, BothWays
 from ingest_gateway.control import Verb
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem, responses
 
-router = APIRouter(prefix=ROOT, tags=["control"])
+both = BothWays("control")
+routers = both.routers
 
 _ANSWERS: dict[int | str, dict[str, object]] = {
     202: {"description": "It is noted; within a second or two the upload follows"},
@@ -25,15 +27,13 @@ _ROWS_STAY = CancelRequest()
 _WITH_BODY: dict[int | str, dict[str, object]] = {**_ANSWERS, **responses(400, 413, 422)}
 
 
-@router.post(
-    "/{upload_id}/pause", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Let an upload rest"
-)
+@both.post("/{upload_id}/pause", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Let an upload rest")
 def pause(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
     """Begin no further chunk of the upload until it is resumed; what is being worked on is finished."""
     return _ask(gateway, caller, upload_id, Verb.PAUSE, response)
 
 
-@router.post(
+@both.post(
     "/{upload_id}/resume", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Go on with a paused one"
 )
 def resume(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
@@ -41,7 +41,7 @@ def resume(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGatew
     return _ask(gateway, caller, upload_id, Verb.RESUME, response)
 
 
-@router.post(
+@both.post(
     "/{upload_id}/cancel", status_code=status.HTTP_202_ACCEPTED, responses=_WITH_BODY, summary="End an upload for good"
 )
 def cancel(
@@ -59,7 +59,7 @@ def cancel(
     return _ask(gateway, caller, upload_id, Verb.CANCEL, response, undo=wanted.undo)
 
 
-@router.post(
+@both.post(
     "/{upload_id}/retry", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Try a failed upload again"
 )
 def retry(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
@@ -79,7 +79,7 @@ def _ask(
             new = control.ask(connection, upload_id, verb, undo=undo, by=caller)
             shown = queries.upload(connection, upload_id)
     except control.NoSuchUpload:
-        raise no_such_upload(upload_id) from None
+        raise no_such_upload(ROOTS[caller.way], upload_id) from None
     except control.NotNow as error:
         detail = f"upload {upload_id}: {error}"
         raise Problem(

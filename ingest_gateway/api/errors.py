@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import Response, StreamingResponse
 
 from ingest_gateway import error_report, queries
 from ingest_gateway.access.caller import Caller, MayReadErrors
 from ingest_gateway.api import cursors
+from ingest_gateway.api.checks import UploadInPath, no_such_upload
 from ingest_gateway.api.models import Rejection, RejectionList
-from ingest_gateway.api.uploads import ROOT, UploadInPath, no_such_upload
+from ingest_gateway.api.roots import ROOTS, BothWays
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import responses
 
-router = APIRouter(prefix=ROOT, tags=["errors"])
+both = BothWays("errors")
+routers = both.routers
 
 STREAM_PAGE = 2_000
 _STREAMS = {
@@ -28,7 +30,7 @@ _STREAMS = {
 }
 
 
-@router.get(
+@both.get(
     "/{upload_id}/errors",
     response_model=RejectionList,
     responses={
@@ -59,7 +61,7 @@ def errors(
     with gateway.acting_for(caller.organization_id) as connection:
         upload = queries.upload(connection, upload_id)
         if upload is None:
-            raise no_such_upload(upload_id)
+            raise no_such_upload(ROOTS[caller.way], upload_id)
         headers = queries.file_headers(connection, upload_id)
         if form == "json":
             rows = queries.rejections(connection, upload_id, code=code, after=after, limit=limit + 1)

@@ -74,7 +74,10 @@ class Upload(BaseModel):
     errors_by_code: dict[str, int] = Field(description="Rejected records by their first error's code")
     failure_code: str | None = Field(description="Why the upload as a whole failed")
     failure_message: str | None = Field(description="The same in words, with the way out")
-    created_by: str = Field(description="The name of the API key, or the event's source")
+    created_by: str = Field(description="The name of the API key or of the person, or the event's source")
+    created_by_kind: Literal["key", "user", "system"] = Field(description="What handed it in")
+    created_by_id: UUID | None = Field(description="The id of that key or person")
+    created_from: str | None = Field(description="The address that it came from")
     created_at: datetime
     accepted_at: datetime | None = Field(description="From here on it is never lost")
     started_at: datetime | None
@@ -82,6 +85,8 @@ class Upload(BaseModel):
     duration_ms: int | None = Field(description="From acceptance to the end, or to now while it runs")
     records_split: int = Field(description="Records read from the file so far")
     bytes_read: int = Field(description="Bytes read from the file so far")
+    content_sha256: str | None = Field(description="Of all its bytes, in hex; null until they were all read")
+    duplicate_of: UUID | None = Field(description="The earliest upload of the same bytes as the same record type")
     requested: Literal["run", "pause", "cancel"] = Field(description="What was asked of it last; `status` follows")
     undo: bool = Field(description="Whether its rows are to be taken out again, as it was cancelled")
     undone_records: int = Field(description="Rows taken out again")

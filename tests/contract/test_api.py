@@ -286,7 +286,7 @@ class TestUpload:
     def test_it_is_the_columns_by_name_and_more(self, api: httpx.Client) -> None:
         upload = api.get(f"{UPLOADS_PATH}/{accepted(api)}").json()
         columns = {column.name for column in batch_uploads.c} - {"s3_bucket", "s3_key"}
-        progress = {"duration_ms", "records_split", "bytes_read", "errors_by_code"}
+        progress = {"duration_ms", "records_split", "bytes_read", "errors_by_code", "content_sha256", "duplicate_of"}
         assert upload.keys() == columns | progress | {"requested", "undo", "undone_records", "undone_at"}
 
     def test_progress_comes_from_the_splitter_and_the_duration_from_the_database(

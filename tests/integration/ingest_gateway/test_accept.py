@@ -40,10 +40,10 @@ def outbox_count(url: str) -> int:
 def test_many_reservations_of_one_event_are_one_place(gateway: Gateway) -> None:
     barrier = Barrier(MANY)
 
-    def reserve(_: int) -> tuple[UUID, str]:
+    def reserve(_: int) -> UUID:
         barrier.wait()
         with gateway.acting_for(DEFAULT_ORGANIZATION) as connection:
-            return accept.reserve(connection, origin("e"), HANDED, size_bytes=3, bucket="b")
+            return accept.reserve(connection, origin("e"), HANDED, size_bytes=3, bucket="b").upload_id
 
     with ThreadPoolExecutor(MANY) as pool:
         assert len(set(pool.map(reserve, range(MANY)))) == 1
@@ -51,7 +51,7 @@ def test_many_reservations_of_one_event_are_one_place(gateway: Gateway) -> None:
 
 def test_many_confirmations_accept_once(gateway: Gateway, database_url: str) -> None:
     with gateway.acting_for(DEFAULT_ORGANIZATION) as connection:
-        upload_id, _ = accept.reserve(connection, origin("e"), HANDED, size_bytes=3, bucket="b")
+        upload_id = accept.reserve(connection, origin("e"), HANDED, size_bytes=3, bucket="b").upload_id
     barrier = Barrier(MANY)
 
     def confirm(_: int) -> bool:
@@ -91,7 +91,7 @@ def test_an_upload_and_what_is_said_of_it_are_stored_together_or_not_at_all(
 def test_another_organization_cannot_confirm(gateway: Gateway, database_url: str) -> None:
     other = servers.make_organization(database_url, "other")
     with gateway.acting_for(DEFAULT_ORGANIZATION) as connection:
-        upload_id, _ = accept.reserve(connection, origin(str(uuid4())), HANDED, size_bytes=3, bucket="b")
+        upload_id = accept.reserve(connection, origin(str(uuid4())), HANDED, size_bytes=3, bucket="b").upload_id
     with gateway.acting_for(other) as connection:
         assert not accept.confirm(connection, gateways.doer(), upload_id, FOUND)
         assert accept.place_of(connection, upload_id) is None

@@ -48,7 +48,9 @@ def test_a_key_under_ones_own_prefix_is_taken(key: str, prefix: str) -> None:
     check_prefix(replace(REQUEST, key=key), prefix, OURS)
 
 
-@pytest.mark.parametrize("key", ["members.csv", f"{OTHERS}/members.csv", f"../{OURS}/members.csv", f"{OURS}", f"/{OURS}/x"])
+@pytest.mark.parametrize(
+    "key", ["members.csv", f"{OTHERS}/members.csv", f"../{OURS}/members.csv", f"{OURS}", f"/{OURS}/x"]
+)
 def test_a_key_under_anothers_prefix_is_not_there(key: str) -> None:
     with pytest.raises(NotThere, match="there is no s3://landing/"):
         check_prefix(replace(REQUEST, key=key), "{organization}/", OURS)
