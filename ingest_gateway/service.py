@@ -11,10 +11,9 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
-import uvicorn
-
 from ingest_gateway import upkeep
 from ingest_gateway.api.app import make_app
+from ingest_gateway.api.server import web_server
 from ingest_gateway.arrivals.intake import GROUP, Intake
 from ingest_gateway.gateway import Gateway, open_gateway
 from ingest_gateway.relay import Relay
@@ -41,7 +40,7 @@ def serve(settings: GatewaySettings) -> bool:
     """Run the gateway until SIGTERM; False if it had to end by itself.
 
     Raises:
-        Fatal: the port is taken; names it.
+        Fatal: the port is taken, or a setting cannot be used; names it.
     """
     configure_logging(NAME, settings.log.level)
     health = Health(upkeep.DATABASE, upkeep.STORE)
@@ -51,7 +50,9 @@ def serve(settings: GatewaySettings) -> bool:
         listener = stack.enter_context(listen(settings.http))
         gateway = open_gateway(settings, health)
         stack.callback(gateway.close)
-        server = _web_server(gateway)
+        app = make_app(gateway)
+        stack.callback(app.state.limits.close)
+        server = web_server(gateway, app)
 
         def leave() -> None:
             server.should_exit = True
@@ -116,19 +117,6 @@ class Threads:
 def _when(stop: threading.Event, act: Callable[[], None]) -> None:
     stop.wait()
     act()
-
-
-def _web_server(gateway: Gateway) -> uvicorn.Server:
-    config = uvicorn.Config(
-        make_app(gateway),
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=gateway.settings.gateway.shutdown_seconds,
-    )
-    return uvicorn.Server(config)
 
 
 def _relay(gateway: Gateway, stop: threading.Event) -> None:

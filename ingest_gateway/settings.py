@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from ingest_gateway.access.settings import AccessSettings, OidcSettings
+from ingest_gateway.http_settings import GatewayHttp
+from ingest_gateway.limit_settings import LimitsSlice
 from rowstream.runtime.settings import ServiceSettings
 
 _GIGABYTE = 10**9
@@ -70,6 +72,8 @@ def _listed(names: str) -> frozenset[str]:
 class GatewaySettings(ServiceSettings):
     """All settings of the gateway."""
 
+    http: GatewayHttp = GatewayHttp()
     gateway: GatewaySlice = GatewaySlice()
+    limits: LimitsSlice = LimitsSlice()
     access: AccessSettings = AccessSettings()
     oidc: OidcSettings = OidcSettings()

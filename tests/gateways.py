@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import uvicorn
 
 from ingest_gateway.api.app import make_app
+from ingest_gateway.api.server import web_server
 from ingest_gateway.doer import Doer, system
 from ingest_gateway.gateway import Gateway, open_gateway
 from ingest_gateway.settings import GatewaySettings
@@ -37,7 +37,8 @@ def opened(settings: GatewaySettings) -> Iterator[Gateway]:
 def serving(settings: GatewaySettings) -> Iterator[str]:
     """The gateway's web application at the address that this gives; nothing but the web server runs."""
     with opened(settings) as gateway, socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(make_app(gateway), log_config=None, access_log=False, lifespan="off"))
+        app = make_app(gateway)
+        server = web_server(gateway, app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         servers.until(lambda: server.started, what="the web server's start")
@@ -46,6 +47,7 @@ def serving(settings: GatewaySettings) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(10)
+            app.state.limits.close()
 
 
 def new_key(database_url: str, organization_id: UUID = DEFAULT_ORGANIZATION) -> str:

@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from starlette import status
 
 from ingest_gateway.access import permissions
+from ingest_gateway.access.limits import within_limits
 from ingest_gateway.access.permissions import Permission
 from ingest_gateway.doer import Actor, Doer
 from ingest_gateway.gateway import Gateway, TheGateway
@@ -39,12 +40,14 @@ def caller_of(
     """The caller, who may do all that is needed.
 
     Raises:
-        Problem: 401, no key or one that is unknown, expired or revoked; 403, it may not do this.
+        Problem: 401, no key or one that is unknown, expired or revoked; 403, it may not do this; 429, it
+            comes too often.
         Retryable: the database does not answer.
     """
     if credentials is None:
         raise _unauthorized("this needs an API key: send the header `Authorization: Bearer <key>`", "")
     caller = _by_key(request, gateway, credentials.credentials)
+    within_limits(request, gateway, caller)
     missing = sorted(set(needed.scopes) - caller.permissions)
     if missing:
         raise _forbidden(caller, missing)
@@ -64,7 +67,7 @@ def _by_key(request: Request, gateway: Gateway, key: str) -> Caller:
         correlation_id=request.state.correlation_id,
         traceparent=request.state.traceparent,
         way=way_of(request.url.path),
-        address=request.client.host if request.client else None,
+        address=request.state.address,
     )
 
 

@@ -42,6 +42,7 @@ REQUESTS = Counter("rowstream_http_requests_total", "Answers of the API.", ["met
 REQUEST_DURATION = Histogram(
     "rowstream_http_request_duration_seconds", "Time to answer a request.", ["method", "route"]
 )
+REFUSED = Counter("rowstream_refused_total", "Requests, connections and uploads refused, by reason.", ["reason"])
 CONSUMER_LAG = Gauge("rowstream_consumer_lag", "Messages not yet taken by this consumer.", ["topic"])
 MESSAGES_CONSUMED = Counter("rowstream_messages_consumed_total", "Messages taken from a topic.", ["topic"])
 MESSAGES_PRODUCED = Counter("rowstream_messages_produced_total", "Messages acknowledged by the broker.", ["topic"])
@@ -49,6 +50,22 @@ PRODUCE_FAILURES = Counter("rowstream_produce_failures_total", "Messages that th
 DEAD_LETTERS = Counter("rowstream_dead_letters_total", "Messages put aside as unreadable.", ["topic"])
 OUTBOX_AGE = Gauge("rowstream_outbox_oldest_seconds", "Age of the oldest message that is stored and not yet published.")
 OUTBOX_PUBLISHED = Counter("rowstream_outbox_published_total", "Messages published from the outbox.", ["topic"])
+SFTP_LOOKS = Counter(
+    "rowstream_sftp_looks_total",
+    "Looks at partners' SFTP servers, by what came of them; elsewhere: another gateway was at it.",
+    ["source", "outcome"],
+)
+SFTP_AWAY = Gauge(
+    "rowstream_sftp_away", "1 while a partner's files cannot be had for this reason, otherwise 0.", ["source", "reason"]
+)
+SFTP_FILES = Counter(
+    "rowstream_sftp_files_total",
+    "Files of partners: taken, again (taken before), changed while they were read, left, stays (cannot be put aside).",
+    ["source", "outcome"],
+)
+SFTP_BYTES = Counter("rowstream_sftp_bytes_total", "Bytes fetched from partners.", ["source"])
+SFTP_FILES_WAITING = Gauge("rowstream_sftp_files_waiting", "Files that may still be written to.", ["source"])
+SFTP_FILES_LEFT = Gauge("rowstream_sftp_files_left", "Files that cannot be taken.", ["source"])
 RECORDS_SPLIT = Counter("rowstream_splitter_records_total", "Records cut into chunks.", ["record_type"])
 BYTES_READ = Counter("rowstream_splitter_bytes_read_total", "Bytes read from the object store.")
 BLOCKS_READ = Counter("rowstream_splitter_blocks_total", "Blocks of a file, by the reader that took them.", ["reader"])
@@ -82,6 +99,7 @@ UNDONE_RECORDS = Counter(
     "rowstream_processor_undone_records_total", "Rows of cancelled uploads taken out again.", ["record_type"]
 )
 WAITING = Gauge("rowstream_waiting", "1 while this process cannot work for want of a part, otherwise 0.", ["part"])
+DEGRADED = Gauge("rowstream_degraded", "1 while this process works on without a part, otherwise 0.", ["part"])
 DISK_FREE = Gauge("rowstream_disk_free_bytes", "Room on the disk of the working or the temporary folder.", ["folder"])
 DISK_SIZE = Gauge("rowstream_disk_size_bytes", "Size of the disk of the working or the temporary folder.", ["folder"])
 REPAIRS = Counter("rowstream_reconciler_repairs_total", "What the reconciler mended, by kind.", ["kind"])

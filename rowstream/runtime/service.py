@@ -73,6 +73,8 @@ def probe(path: str, health: Health) -> tuple[int, str, bytes] | None:
     if path == "/readyz":
         waiting = health.waiting_for
         body = {"ready": not waiting, "waiting_for": waiting}
+        if without := health.going_without:
+            body["degraded"] = without
         return (503 if waiting else 200), "application/json", json.dumps(body).encode()
     return None
 
