@@ -6,10 +6,10 @@ Nobody can change it afterwards: the gateway's role may only add and read, and t
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from ingest_gateway.doer import Doer
-from rowstream.database.access_tables import acts
+from rowstream.database import acts
 
 
 def note(
@@ -31,17 +31,17 @@ def note(
         target: to what else, by its id.
         details: what else there is to say; never a secret, never a cell of a record.
     """
-    row = {
-        "organization_id": doer.organization_id,
-        "action": action,
-        "batch_upload_id": upload_id,
-        "target": target,
-        "actor_kind": doer.actor.kind,
-        "actor_id": doer.actor.id,
-        "actor_name": doer.actor.name,
-        "way": doer.way,
-        "address": doer.address,
-        "correlation_id": doer.correlation_id,
-        "details": dict(details or {}),
-    }
-    connection.execute(insert(acts).values(**row))
+    acts.write(
+        connection,
+        doer.organization_id,
+        action,
+        batch_upload_id=upload_id,
+        target=target,
+        actor_kind=doer.actor.kind,
+        actor_id=doer.actor.id,
+        actor_name=doer.actor.name,
+        way=doer.way,
+        address=doer.address,
+        correlation_id=doer.correlation_id,
+        details=dict(details or {}),
+    )

@@ -47,7 +47,7 @@ def sweep(gateway: Gateway) -> int:
     """Give up uploads whose files were not sent in time, organization by organization; returns how many."""
     slice_ = gateway.settings.gateway
     seconds = slice_.presign_seconds + slice_.expiry_grace_seconds
-    with retryable_errors(), gateway.engine.connect() as connection:
+    with retryable_errors(), gateway.keys.connect() as connection:
         ids = connection.execute(select(organizations.c.id)).scalars().all()
     given_up = 0
     for organization_id in ids:

@@ -3,7 +3,7 @@
 A key's scopes and a route's need are written in the same words, the permissions; a role is a set of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -64,7 +64,6 @@ def of_scopes(scopes: Iterable[str] | None) -> frozenset[Permission]:
     return frozenset(Permission(scope) for scope in scopes if scope in known)
 
 
-def may_give(giver: Role, role: Role) -> bool:
-    """Whether someone in the role `giver` may give, change or take `role`: nobody makes anyone more than they are."""
-    roles = list(Role)
-    return Permission.MEMBERS_MANAGE in of_role(giver) and roles.index(role) <= roles.index(giver)
+def may_give(own: Collection[Permission], role: Role) -> bool:
+    """Whether someone who may all of `own` may give, change or take `role`: nobody makes anyone more than they are."""
+    return Permission.MEMBERS_MANAGE in own and of_role(role) <= set(own)

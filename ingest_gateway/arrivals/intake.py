@@ -149,7 +149,7 @@ class Intake:
         if asked.source in accept.RESERVED_SOURCES:
             raise BadRequest(f"the source {asked.source!r} is rowstream's own; name your system, such as //crm/exports")
         organization_id = asked.organization_id or DEFAULT_ORGANIZATION
-        with retryable_errors(), self._gateway.engine.connect() as connection:
+        with retryable_errors(), self._gateway.keys.connect() as connection:
             known = connection.execute(select(organizations.c.id).where(organizations.c.id == organization_id)).first()
         if known is None:
             raise BadRequest(f"there is no organization {organization_id}")

@@ -21,6 +21,20 @@ from rowstream.database.columns import metadata, moment, one_of, organization
 DUPLICATE_POLICIES = ("refuse", "warn", "allow")
 ROLES = ("owner", "admin", "operator", "reviewer", "viewer")
 ACTOR_KINDS = ("key", "user", "system")
+SCOPES = (
+    "uploads:read",
+    "uploads:write",
+    "uploads:control",
+    "errors:read",
+    "reviews:decide",
+    "acts:read",
+    "members:read",
+    "members:manage",
+    "keys:read",
+    "keys:manage",
+    "organization:read",
+    "organization:manage",
+)
 
 
 organizations = Table(

@@ -141,7 +141,7 @@ def make_member(connection: Connection, organization_id: UUID, user_id: UUID, ro
     """Make a user a member of an organization; False if they are one already, in whatever role."""
     values = {"organization_id": organization_id, "user_id": user_id, "role": role, "created_by": by}
     row = insert_or_ignore(memberships).values(**values).on_conflict_do_nothing()
-    return connection.execute(row).rowcount == 1
+    return connection.execute(row.returning(memberships.c.user_id)).first() is not None
 
 
 def has_owner(connection: Connection, organization_id: UUID) -> bool:

@@ -6,7 +6,7 @@ Revises: 0004
 
 from alembic import op
 
-from rowstream.database.security import OWN, protect
+from rowstream.database.security import DASHBOARDS, OWN, protect
 
 revision = "0005"
 down_revision = "0004"
@@ -26,10 +26,10 @@ GRANTS = {
 # Of no organization: who asks is found out before it is known for whom.
 SHARED = {
     "users": {KEYS: "SELECT, INSERT, UPDATE"},
-    "refresh_tokens": {KEYS: "SELECT, INSERT, UPDATE, DELETE"},
     "request_nonces": {KEYS: "SELECT, INSERT, DELETE"},
-    "organizations": {KEYS: "SELECT", SPLITTER: "SELECT"},
+    "organizations": {KEYS: "SELECT", SPLITTER: "SELECT", GATEWAY: "UPDATE (name, duplicate_policy)"},
 }
+_SEE_ALL_ORGANIZATIONS = (KEYS, SPLITTER, "rowstream_processor", "rowstream_auditor", DASHBOARDS)
 _COLLEAGUE = f"EXISTS (SELECT FROM memberships WHERE user_id = users.id AND {OWN})"
 
 
@@ -47,6 +47,12 @@ def upgrade() -> None:
     op.execute(f"GRANT SELECT (id, email, name, created_at, disabled_at) ON users TO {GATEWAY}")
     op.execute(f"CREATE POLICY {GATEWAY} ON users FOR SELECT TO {GATEWAY} USING ({_COLLEAGUE})")
     op.execute(f"CREATE POLICY {KEYS} ON users TO {KEYS} USING (true) WITH CHECK (true)")
+    # Who else is here, and what they may use, is nobody's business; quotas are for operators.
+    own = OWN.replace("organization_id", "id", 1)
+    op.execute("ALTER TABLE organizations ENABLE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY {GATEWAY} ON organizations TO {GATEWAY} USING ({own}) WITH CHECK ({own})")
+    for role in _SEE_ALL_ORGANIZATIONS:
+        op.execute(f"CREATE POLICY {role} ON organizations FOR SELECT TO {role} USING (true)")
     op.execute(f"GRANT UPDATE (last_used_at, last_used_from) ON api_keys TO {KEYS}")
     op.execute(FREEZE_ACTS)
 
@@ -193,14 +199,16 @@ CREATE TABLE sftp_files (
     size_bytes BIGINT NOT NULL,
     modified_at TIMESTAMP WITH TIME ZONE NOT NULL,
     state TEXT NOT NULL CONSTRAINT state_is_known CHECK (state IN ('seen', 'taking', 'taken', 'left')),
+    s3_key TEXT,
     batch_upload_id UUID,
     reason TEXT,
     seen_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     changed_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
-    PRIMARY KEY (source, path, size_bytes, modified_at),
+    PRIMARY KEY (organization_id, source, path, size_bytes, modified_at),
     FOREIGN KEY(organization_id) REFERENCES organizations (id)
 );
 COMMENT ON COLUMN sftp_files.source IS 'the name of the server in the sources file';
+COMMENT ON COLUMN sftp_files.s3_key IS 'where it is being stored, or was; a new one each time that it is taken on';
 COMMENT ON COLUMN sftp_files.reason IS 'why it was left where it is';
 ALTER TABLE organizations ADD COLUMN duplicate_policy TEXT DEFAULT 'warn' NOT NULL CONSTRAINT duplicate_policy_is_known CHECK (duplicate_policy IN ('refuse', 'warn', 'allow'));
 COMMENT ON COLUMN organizations.duplicate_policy IS 'of a file whose bytes came before as the same record type';
@@ -232,5 +240,6 @@ ALTER TABLE upload_splits ADD COLUMN content_sha256 BYTEA;
 COMMENT ON COLUMN upload_splits.content_sha256 IS 'of all its bytes; null until they were all read';
 ALTER TABLE upload_splits ADD COLUMN duplicate_of UUID;
 COMMENT ON COLUMN upload_splits.duplicate_of IS 'an earlier upload of the same bytes as the same record type';
+CREATE INDEX batch_uploads_by_size ON batch_uploads (organization_id, record_type, size_bytes);
 CREATE INDEX upload_splits_by_content ON upload_splits (organization_id, record_type, content_sha256)
 """

@@ -1,0 +1,63 @@
+"""Keys that are never sent: whose they are, and which of their requests were seen already. All times are Postgres's."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from rowstream.database.access_tables import api_keys, organizations, request_nonces
+from rowstream.database.keys import Holder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """A valid key that signs, the hash of its secret, and the database's time in seconds since 1970."""
+
+    holder: Holder
+    key_hash: bytes
+    now: float
+
+
+def signer_of(connection: Connection, key_id: UUID) -> Signer | None:
+    """The holder of a key that signs; None if it is unknown, expired, revoked, or a key that is sent.
+
+    A key of a closed organization is as good as revoked.
+    """
+    columns = api_keys.c
+    query = (
+        select(
+            columns.id,
+            columns.organization_id,
+            columns.name,
+            columns.scopes,
+            columns.key_hash,
+            func.extract("epoch", func.clock_timestamp()).label("now"),
+        )
+        .join_from(api_keys, organizations)
+        .where(
+            columns.id == key_id,
+            columns.signed_only,
+            columns.revoked_at.is_(None),
+            or_(columns.expires_at.is_(None), columns.expires_at > func.now()),
+            organizations.c.closed_at.is_(None),
+        )
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    scopes = None if row.scopes is None else tuple(row.scopes)
+    holder = Holder(id=row.id, organization_id=row.organization_id, name=row.name, scopes=scopes)
+    return Signer(holder=holder, key_hash=row.key_hash, now=float(row.now))
+
+
+def use_nonce(connection: Connection, key_id: UUID, nonce: str) -> bool:
+    """Remember a request of a key by its nonce; False if the key used it before, in any gateway."""
+    row = insert(request_nonces).values(key_id=key_id, nonce=nonce).on_conflict_do_nothing()
+    return connection.execute(row.returning(request_nonces.c.key_id)).one_or_none() is not None
+
+
+def forget_nonces(connection: Connection, *, after_seconds: float) -> int:
+    """Forget the nonces of requests whose time is over by so many seconds; returns how many."""
+    end = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, after_seconds)
+    return connection.execute(delete(request_nonces).where(request_nonces.c.seen_at < end)).rowcount
