@@ -14,10 +14,12 @@ from contextlib import ExitStack, suppress
 from ingest_gateway import upkeep
 from ingest_gateway.api.app import make_app
 from ingest_gateway.api.server import web_server
+from ingest_gateway.arrivals import sftp_run
 from ingest_gateway.arrivals.intake import GROUP, Intake
 from ingest_gateway.gateway import Gateway, open_gateway
 from ingest_gateway.relay import Relay
 from ingest_gateway.settings import GatewaySettings
+from ingest_gateway.sources import SourcesFile
 from rowstream.database.connection import RELAY_ROLE, make_engine, retryable_errors
 from rowstream.database.schemas import SchemaTable
 from rowstream.errors import Fatal, Retryable
@@ -50,6 +52,7 @@ def serve(settings: GatewaySettings) -> bool:
         listener = stack.enter_context(listen(settings.http))
         gateway = open_gateway(settings, health)
         stack.callback(gateway.close)
+        sources = SourcesFile(settings.gateway.sources_file)
         app = make_app(gateway)
         stack.callback(app.state.limits.close)
         server = web_server(gateway, app)
@@ -62,6 +65,7 @@ def serve(settings: GatewaySettings) -> bool:
         threads.start("relay", lambda: _relay(gateway, stop))
         threads.start("intake", lambda: _intake(gateway, stop))
         threads.start("upkeep", lambda: upkeep.run(gateway, stop))
+        threads.start("sftp", lambda: _sftp(gateway, sources, stop))
         log.info("started", port=listener.getsockname()[1])
         server.run(sockets=[listener])
         stop.set()
@@ -145,6 +149,11 @@ def _intake(gateway: Gateway, stop: threading.Event) -> None:
     consumer = Consumer(kafka, group=GROUP, topics=[UPLOAD_REQUESTS])
     intake = Intake(gateway, consumer, Producer(kafka), schemas, delivery_seconds=_reported_after(kafka))
     intake.run(stop)
+
+
+def _sftp(gateway: Gateway, sources: SourcesFile, stop: threading.Event) -> None:
+    if _database_came(gateway, stop):
+        sftp_run.run(gateway, sources, stop)
 
 
 def _database_came(gateway: Gateway, stop: threading.Event, use: Callable[[], None] = lambda: None) -> bool:
