@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
-from ingest_gateway import acts
-from ingest_gateway.announcements import say_accepted, say_status
+from ingest_gateway import acts, quotas
+from ingest_gateway.announcements import say_accepted
 from ingest_gateway.doer import Doer
 from rowstream.database.tables import batch_uploads
 from rowstream.errors import Poison
@@ -79,6 +79,7 @@ def reserve(connection: Connection, origin: Origin, handed: Handed, *, size_byte
     Raises:
         OtherRequest: the event id was used before, for another file.
         PlaceGone: it was used for this one, which was confirmed or given up meanwhile.
+        OverQuota: the organization may not hand in more.
     """
     upload_id = new_id()
     key = f"{RAW_UPLOADS}{origin.by.organization_id}/{upload_id}"
@@ -88,7 +89,8 @@ def reserve(connection: Connection, origin: Origin, handed: Handed, *, size_byte
         row.on_conflict_do_nothing(constraint="one_upload_an_event").returning(*batch_uploads.c)
     ).one_or_none()
     if made:
-        return _place(made)
+        quotas.foresee(connection, origin.by.organization_id, size_bytes)
+        return place_in(made)
     earlier = find(connection, origin.source, origin.event_id)
     if earlier is None:  # pragma: no cover - uploads are never deleted, so the row that was in the way is there
         raise OtherRequest(f"event {origin.event_id} of {origin.source} is being handed in by somebody else")
@@ -109,7 +111,11 @@ def place_of(connection: Connection, upload_id: UUID) -> Place | None:
 
 
 def confirm(connection: Connection, doer: Doer, upload_id: UUID, found: ObjectInfo) -> bool:
-    """Accept a reserved upload whose object was found; False if it did not wait for its file (any more)."""
+    """Accept a reserved upload whose object was found; False if it did not wait for its file (any more).
+
+    Raises:
+        OverQuota: the organization may not hand in more.
+    """
     change = (
         update(batch_uploads)
         .where(batch_uploads.c.id == upload_id, batch_uploads.c.status == "awaiting_upload")
@@ -126,7 +132,11 @@ def confirm(connection: Connection, doer: Doer, upload_id: UUID, found: ObjectIn
 def take_in(
     connection: Connection, origin: Origin, handed: Handed, *, bucket: str, key: str, found: ObjectInfo
 ) -> UUID | None:
-    """Accept an object that is stored already; returns the upload's id, or None if this event was taken in before."""
+    """Accept an object that is stored already; returns the upload's id, or None if this event was taken in before.
+
+    Raises:
+        OverQuota: the organization may not hand in more.
+    """
     values = {**_facts(new_id(), origin, handed), "s3_bucket": bucket, "s3_key": key, **_stored(found)}
     row = insert_or_ignore(batch_uploads).values(status="pending", **values)
     accepted = connection.execute(
@@ -199,6 +209,7 @@ def _stored(found: ObjectInfo) -> dict[str, object]:
 
 
 def _announce(connection: Connection, row: Row[Any], doer: Doer) -> None:
+    quotas.hold(connection, row.organization_id, row.size_bytes)
     say_accepted(connection, row)
     acts.note(connection, doer, "upload.accepted", upload_id=row.id, details={"size_bytes": row.size_bytes})
     UPLOADS_ACCEPTED.labels(row.source_type).inc()

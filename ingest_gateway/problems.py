@@ -17,6 +17,7 @@ from starlette import status
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
+from ingest_gateway.quotas import OverQuota
 from rowstream.errors import Retryable
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.secrets import NoSecrets
@@ -111,6 +112,11 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     @app.exception_handler(Retryable)
     def _(request: Request, error: Retryable) -> JSONResponse:
         return unavailable(request, error)
+
+    @app.exception_handler(OverQuota)
+    def _(request: Request, error: OverQuota) -> JSONResponse:
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return answer(request, error.status, error.kind, str(error), headers=headers, **dict([error.quota]))
 
     @app.exception_handler(NoSecrets)
     def _(request: Request, error: NoSecrets) -> JSONResponse:

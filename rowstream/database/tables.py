@@ -76,7 +76,14 @@ batch_uploads = Table(
     moment("completed_at"),
     UniqueConstraint("organization_id", "source", "source_event_id", name="one_upload_an_event"),
     Index("batch_uploads_newest", "organization_id", text("created_at DESC"), text("id DESC")),
+    Index("batch_uploads_by_size", "organization_id", "record_type", "size_bytes"),
     Index("batch_uploads_open", "status", postgresql_where=text("status NOT IN ('completed', 'failed', 'cancelled')")),
+    Index(
+        "batch_uploads_accepted",
+        "organization_id",
+        "accepted_at",
+        postgresql_where=text("accepted_at IS NOT NULL"),
+    ),
     Index("batch_uploads_ended", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
 )
 

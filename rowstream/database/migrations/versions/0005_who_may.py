@@ -230,6 +230,7 @@ ALTER TABLE api_keys ADD COLUMN replaced_by UUID;
 COMMENT ON COLUMN api_keys.replaced_by IS 'the key that it was rotated to; it goes on until its own end';
 ALTER TABLE api_keys ADD COLUMN last_used_at TIMESTAMP WITH TIME ZONE;
 ALTER TABLE api_keys ADD COLUMN last_used_from TEXT;
+CREATE INDEX batch_uploads_accepted ON batch_uploads (organization_id, accepted_at) WHERE accepted_at IS NOT NULL;
 ALTER TABLE batch_uploads ADD COLUMN created_by_kind TEXT DEFAULT 'key' NOT NULL;
 COMMENT ON COLUMN batch_uploads.created_by_kind IS 'key, user or system';
 ALTER TABLE batch_uploads ADD COLUMN created_by_id UUID;
