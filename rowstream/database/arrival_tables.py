@@ -27,7 +27,7 @@ multipart_uploads = Table(
 s3_objects_taken = Table(
     "s3_objects_taken",
     metadata,
-    Column("organization_id", Uuid, ForeignKey("organizations.id"), nullable=False),
+    Column("organization_id", Uuid, ForeignKey("organizations.id"), primary_key=True),
     Column("bucket", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("sequencer", Text, comment="of the newest event that was heeded; compares as text of equal length"),

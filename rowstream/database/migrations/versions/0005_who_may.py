@@ -188,7 +188,7 @@ CREATE TABLE s3_objects_taken (
     etag TEXT,
     batch_upload_id UUID,
     taken_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
-    PRIMARY KEY (bucket, key),
+    PRIMARY KEY (organization_id, bucket, key),
     FOREIGN KEY(organization_id) REFERENCES organizations (id)
 );
 COMMENT ON COLUMN s3_objects_taken.sequencer IS 'of the newest event that was heeded; compares as text of equal length';
