@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,11 +84,10 @@ class StateDir:
 
     def write(self, name: str, text: str) -> None:
         """Store a small file that only its owner may read; readers see the old text or the new one, never half."""
-        unfinished = self.path / f".{name}.new"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor, unfinished = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)  # two writers have two of them
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
-        unfinished.replace(self.path / name)
+        Path(unfinished).replace(self.path / name)
 
     def read(self, name: str) -> str | None:
         """The text of a small file, None if there is none."""
