@@ -305,9 +305,7 @@ class TestMembers:
             assert admin.delete(f"{MEMBERS}/{ann['user_id']}").status_code == 204
             assert admin.get(MEMBERS).json()["items"] == []
 
-    def test_a_key_that_only_manages_members_can_give_no_role(
-        self, address: str, url: str, organization: UUID
-    ) -> None:
+    def test_a_key_that_only_manages_members_can_give_no_role(self, address: str, url: str, organization: UUID) -> None:
         with gateways.client_of(address, key_of(url, organization, {Permission.MEMBERS_MANAGE})) as narrow:
             answer = narrow.post(MEMBERS, json={"email": "x@example.org", "role": "viewer"})
             problem(answer, 403, "more_than_own")
