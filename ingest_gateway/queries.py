@@ -123,6 +123,8 @@ def _uploads() -> Select[Any]:
         milliseconds.label("duration_ms"),
         func.coalesce(upload_splits.c.records_split, 0).label("records_split"),
         func.coalesce(upload_splits.c.bytes_read, 0).label("bytes_read"),
+        func.encode(upload_splits.c.content_sha256, "hex").label("content_sha256"),
+        upload_splits.c.duplicate_of,
         func.coalesce(upload_control.c.requested, "run").label("requested"),
         func.coalesce(upload_control.c.undo, false()).label("undo"),
         func.coalesce(upload_control.c.undone_records, 0).label("undone_records"),

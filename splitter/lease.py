@@ -7,8 +7,10 @@ Idea: leases with fencing tokens (Gray and Cheriton 1989; Kleppmann 2016).
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -19,7 +21,7 @@ from rowstream.kafka.topics import SPLIT_RESULTS
 from rowstream.messages.envelope import Envelope
 from rowstream.messages.upload_failed import UploadFailed
 from rowstream.messages.upload_split import UploadSplit
-from splitter import waiting
+from splitter import twins, waiting
 from splitter.plan import Plan
 from splitter.waiting import Job
 
@@ -41,7 +43,8 @@ _RAISE_EPOCH = text("""
     WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
 """)
 _PIN = text("""
-    UPDATE upload_splits SET plan = :plan WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
+    UPDATE upload_splits SET plan = :plan, content_sha256 = coalesce(:sha256, content_sha256)
+    WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
 """).bindparams(bindparam("plan", type_=JSONB))
 _MAKE_LANES = text("""
     INSERT INTO upload_lanes (organization_id, batch_upload_id, lane)
@@ -50,13 +53,13 @@ _MAKE_LANES = text("""
 _SPLIT = text("""
     UPDATE upload_splits
     SET chunks = :chunks, records = :records, records_split = :records, bytes_read = :bytes,
-        split_at = clock_timestamp()
+        content_sha256 = :sha256, duplicate_of = :duplicate_of, split_at = clock_timestamp()
     WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
 """)
 _FAIL = text("""
     UPDATE upload_splits
     SET failure_code = :code, failure_message = :message, records_split = :records, bytes_read = :bytes,
-        holder = NULL, closed_at = clock_timestamp()
+        duplicate_of = :duplicate_of, holder = NULL, closed_at = clock_timestamp()
     WHERE batch_upload_id = :upload_id AND epoch = :epoch AND closed_at IS NULL
 """)
 _CLOSE = text("""
@@ -118,18 +121,29 @@ class Lease:
             self._epoch += 1
             return self._epoch
 
-    def pin(self, plan: Plan) -> None:
-        """Store the plan, with its lanes; nothing may be sent before."""
+    def pin(self, plan: Plan, *, look: Callable[[Connection], bytes | None] | None = None) -> None:
+        """Store the plan, with its lanes; nothing may be sent before.
+
+        Args:
+            plan: What all cutting depends on.
+            look: A last look in the same transaction, which may raise; gives the file's SHA-256 if that is known.
+        """
         with self._lock, self._engine.begin() as connection:
+            sha256 = look(connection) if look else None
             stored = plan.stored()
-            self._write(connection, _PIN, plan=stored)
+            self._write(connection, _PIN, plan=stored, sha256=sha256)
             facts = {"organization_id": self.job.organization_id, "upload_id": self.job.upload_id, "lanes": plan.lanes}
             connection.execute(_MAKE_LANES, facts)
         self.job = replace(self.job, plan=stored)
 
-    def split(self, *, chunks: int, records: int) -> None:
-        """The file was read to its end: say how much there is."""
+    def split(self, *, chunks: int, records: int, sha256: bytes) -> UUID | None:
+        """The file was read to its end: say how much there is, and what.
+
+        Returns:
+            The earliest upload of the same bytes, unless the organization does not want to know.
+        """
         job = self.job
+        warned = job.duplicate_policy != "allow"
         message = UploadSplit(
             upload_id=job.upload_id,
             organization_id=job.organization_id,
@@ -138,11 +152,17 @@ class Lease:
             records=records,
         )
         with self._lock, self._engine.begin() as connection:
-            self._write(connection, _SPLIT, chunks=chunks, records=records, bytes=self.bytes_read)
+            twins.lock(connection, job)
+            twin = twins.earliest(connection, job, sha256) if warned else None
+            facts = {"chunks": chunks, "records": records, "bytes": self.bytes_read}
+            self._write(connection, _SPLIT, **facts, sha256=sha256, duplicate_of=twin)
+            if warned and twin is None:
+                twins.mark_later(connection, job, sha256)
             self._announce(connection, "upload_split", message)
+        return twin
 
-    def fail(self, code: str, message: str) -> None:
-        """The file cannot be split: say why, and let go of it."""
+    def fail(self, code: str, message: str, *, duplicate_of: UUID | None = None) -> None:
+        """The file is not split: say why (it may be the same as another upload's), and let go of it."""
         job = self.job
         failed = UploadFailed(
             upload_id=job.upload_id,
@@ -153,7 +173,7 @@ class Lease:
         )
         with self._lock, self._engine.begin() as connection:
             self._over = True
-            facts = {"records": self.records_split, "bytes": self.bytes_read}
+            facts = {"records": self.records_split, "bytes": self.bytes_read, "duplicate_of": duplicate_of}
             self._write(connection, _FAIL, code=code, message=message, **facts)
             self._announce(connection, "upload_failed", failed)
 

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from uuid import UUID
 
 import polars as pl
 import tenacity
@@ -23,11 +24,13 @@ from rowstream.runtime.steps import Step, reached
 from rowstream.storage.s3 import S3Store
 from rowstream.storage.store import ObjectChanged, ObjectMissing, StoreUnavailable
 from splitter.budget import Budget
+from splitter.content import Digests
 from splitter.header import FileRejected
 from splitter.lease import Lease, LeaseLost
 from splitter.sender import Stopping, Unwanted, UploadClosed
 from splitter.settings import SplitterSlice
 from splitter.split import Tools, split
+from splitter.twins import SameFile
 
 log = get_logger(__name__)
 
@@ -49,6 +52,7 @@ class Slots:
     ) -> None:
         self._running, self._engine, self._store = running, engine, store
         self._make_producer, self._settings = make_producer, settings
+        self._digests = Digests(store, running.stop)
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
         self._any, self._small = threading.Condition(), threading.Condition()
         self._budget = Budget(max_chunks=settings.window_chunks, max_bytes=settings.buffer_bytes)
@@ -116,7 +120,9 @@ class Slots:
             tools.producer.flush(5)
 
     def _tools(self) -> Tools:
-        return Tools(self._engine, self._store, self._make_producer(), self._settings, self._running.stop)
+        return Tools(
+            self._engine, self._store, self._digests, self._make_producer(), self._settings, self._running.stop
+        )
 
     def _hold(self, lease: Lease, tools: Tools) -> None:
         job = lease.job
@@ -159,6 +165,8 @@ class Slots:
         try:
             with self._budget.share() as share:
                 retrying(split, lease, tools, share)
+        except SameFile as error:
+            _fail(lease, error.code, error.message, duplicate_of=error.twin)
         except FileRejected as error:
             _fail(lease, error.code, error.message)
         except StoreUnavailable as error:
@@ -199,6 +207,6 @@ class Slots:
                     self._running.health.waiting("database", first_line(error))
 
 
-def _fail(lease: Lease, code: str, message: str) -> None:
+def _fail(lease: Lease, code: str, message: str, *, duplicate_of: UUID | None = None) -> None:
     log.warning("upload failed", code=code, reason=message)
-    lease.fail(code, message)
+    lease.fail(code, message, duplicate_of=duplicate_of)

@@ -20,6 +20,7 @@ from rowstream.runtime.steps import Step, reached
 from rowstream.storage.s3 import S3Store
 from splitter.budget import Share
 from splitter.chunks import Chunk, Cutter
+from splitter.content import Digests, Hashed, pin_unless_known
 from splitter.header import Column
 from splitter.lanes import lanes_of
 from splitter.lease import Lease
@@ -44,6 +45,7 @@ class Tools:
 
     engine: Engine
     store: S3Store
+    digests: Digests
     producer: Producer
     settings: SplitterSlice
     stop: threading.Event
@@ -53,7 +55,7 @@ def split(lease: Lease, tools: Tools, share: Share) -> None:
     """Split the upload under this lease and hold the lease until every chunk has its ledger row.
 
     Raises:
-        FileRejected, ObjectMissing, ObjectChanged, SplitDiffers, UnknownRecordType: the upload has failed.
+        FileRejected, SameFile, ObjectMissing, ObjectChanged, SplitDiffers, UnknownRecordType: the upload has failed.
         StoreUnavailable, Retryable: it may succeed later.
         LeaseLost, UploadClosed, Unwanted, Stopping: leave it.
     """
@@ -64,12 +66,13 @@ def split(lease: Lease, tools: Tools, share: Share) -> None:
     limits = Limits(**plan.limits) if plan else limits_of(tools.settings)
     stream = tools.store.open(job.bucket, job.key, etag=job.etag, size=job.size_bytes)
     try:
+        content = Hashed(stream)
         rules = plan.parser_rules if plan else PARSER_RULES
         block_bytes = share.block_bytes(tools.settings.block_bytes)
-        reading = open_reading(stream, record_type, limits, block_bytes, rules=rules)
+        reading = open_reading(content, record_type, limits, block_bytes, rules=rules)
         plan = plan or _pin(lease, reading, record_type, limits, tools)
         columns = _columns(plan, reading)
-        _send_all(lease, _cut(reading, columns, record_type, plan, lease, share), plan, tools, share)
+        _send_all(lease, _cut(reading, columns, record_type, plan, lease, share), plan, content, tools, share)
     finally:
         stream.close()
 
@@ -84,7 +87,10 @@ def _pin(lease: Lease, reading: Reading, record_type: RecordType, limits: Limits
         limits=limits,
         settings=tools.settings,
     )
-    lease.pin(plan)
+    if lease.job.duplicate_policy == "refuse":
+        pin_unless_known(lease, plan, tools.digests)
+    else:
+        lease.pin(plan)
     reached(Step.PLAN_PINNED)
     return plan
 
@@ -101,7 +107,7 @@ def _columns(plan: Plan, reading: Reading) -> tuple[Column, ...]:
     return planned
 
 
-def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools, share: Share) -> None:
+def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, content: Hashed, tools: Tools, share: Share) -> None:
     sender = Sender(
         engine=tools.engine,
         producer=tools.producer,
@@ -120,8 +126,10 @@ def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, tools: Tools, shar
         if state is not ChunkState.SETTLED:
             sender.send(_message(chunk, plan, lease.job), redriven=state is ChunkState.REDRIVEN)
     if not lease.job.already_split:
-        lease.split(chunks=chunks, records=records)
+        twin = lease.split(chunks=chunks, records=records, sha256=content.sha256)
         reached(Step.FILE_SPLIT)
+        if twin:
+            log.info("the same file as an earlier upload", duplicate_of=str(twin))
     log.info("file split", chunks=chunks, records=records, bytes_read=lease.bytes_read)
     sender.settle()
     lease.close()

@@ -27,6 +27,7 @@ class Job:
     size_bytes: int
     correlation_id: str
     traceparent: str
+    duplicate_policy: str
     plan: dict[str, Any] | None
     already_split: bool
 
@@ -34,7 +35,7 @@ class Job:
 # A retried upload is split again by the plan that it has; a former holder, should there be one, has lost its lease.
 _REOPENED = """
     closed_at = NULL, holder = NULL, lease_until = NULL, failure_code = NULL, failure_message = NULL,
-    split_at = NULL, chunks = NULL, records = NULL
+    split_at = NULL, chunks = NULL, records = NULL, duplicate_of = NULL
 """
 _ENQUEUE = text(f"""
     INSERT INTO upload_splits (organization_id, batch_upload_id, attempt, record_type)
@@ -57,7 +58,7 @@ _CLOSE_ENDED = text("""
 _TAKE = text("""
     UPDATE upload_splits s
     SET epoch = epoch + 1, holder = :holder, lease_until = clock_timestamp() + make_interval(secs => :seconds)
-    FROM batch_uploads u
+    FROM batch_uploads u JOIN organizations o ON o.id = u.organization_id
     WHERE u.id = s.batch_upload_id AND s.batch_upload_id = (
         SELECT w.batch_upload_id
         FROM upload_splits w
@@ -74,7 +75,7 @@ _TAKE = text("""
     )
     RETURNING s.batch_upload_id AS upload_id, s.organization_id, s.attempt, s.epoch, s.record_type, s.plan,
               s.split_at IS NOT NULL AS already_split, u.s3_bucket AS bucket, u.s3_key AS key, u.etag, u.size_bytes,
-              u.correlation_id, u.traceparent
+              u.correlation_id, u.traceparent, o.duplicate_policy
 """)
 
 

@@ -222,8 +222,8 @@ def chunks_of(
     reading = open_reading(io.BytesIO(data), record_type, limits)
     job = Job(
         upload_id=upload_id, organization_id=organization, attempt=attempt, epoch=1, record_type=record_type.name,
-        bucket=BUCKET, key="k", etag="e", size_bytes=len(data), correlation_id="c", traceparent=TRACE, plan=None,
-        already_split=False,
+        bucket=BUCKET, key="k", etag="e", size_bytes=len(data), correlation_id="c", traceparent=TRACE,
+        duplicate_policy="warn", plan=None, already_split=False,
     )  # fmt: skip
     plan = make_plan(
         etag="e",

@@ -63,6 +63,7 @@ def details(upload: "Upload") -> list[tuple[str, str]]:
         ("record type", upload["record_type"]),
         ("came by", f"{upload['source_type']}, {upload['created_by']}"),
         *(times if upload["completed_at"] else times[:1]),
+        *([("same file as", f"upload {upload['duplicate_of']}")] if upload.get("duplicate_of") else []),
         *_asked(upload),
         ("correlation", upload["correlation_id"]),
     ]

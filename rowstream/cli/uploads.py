@@ -144,6 +144,8 @@ def _list(page: Mapping[str, Any], *, json: bool) -> None:
 def show(client: "httpx.Client", found: "Upload", state_dir: Path) -> None:
     """Say what became of an upload, and what can be done next."""
     answer(summary.headline(found))
+    if found.get("duplicate_of") and not found["failure_code"]:
+        answer(f"the same file as upload {found['duplicate_of']}")
     if found["processed_records"]:
         answer("")
         answer_rich(summary.outcomes(found, asking.examples(client, found)))

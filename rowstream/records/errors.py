@@ -71,6 +71,11 @@ ERROR_CODES: Final[tuple[ErrorCode, ...]] = (
         "the record is rejected, the one that has the key named",
     ),
     ErrorCode(
+        "DUP_002",
+        "the same file came before, as the same record type, and the organization refuses that",
+        "the upload fails before any chunk; the message names the upload that has it",
+    ),
+    ErrorCode(
         "DB_001",
         "the database refuses this record alone",
         "the record is found by halving its chunk and rejected; the others are loaded",

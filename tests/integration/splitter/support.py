@@ -1,14 +1,18 @@
 """A file cut into many small chunks, and what became of it."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from rowstream.kafka.topics import CHUNKS
 from rowstream.messages import codec
 from rowstream.messages.record_chunk import RecordChunk
+from rowstream.messages.upload_failed import UploadFailed
+from rowstream.messages.upload_split import UploadSplit
+from rowstream.storage.s3 import S3Store
 from tests.servers import until
-from tests.services import everything_in
+from tests.services import announce, everything_in
 from tests.uploads import Uploads, members
 
 SLICE = {
@@ -49,3 +53,44 @@ def loaded_exactly(uploads: Uploads, upload: UUID) -> None:
     ledger = uploads.ledger(upload)
     assert sum(row.succeeded_records for row in ledger) == sum(row.records for row in ledger) == COUNT
     assert len(ledger) == uploads.split(upload).chunks
+
+
+@dataclass(frozen=True)
+class System:
+    """One splitter and one processor, shared by the tests of a module."""
+
+    database: str
+    broker: str
+    uploads: Uploads
+    store: S3Store
+
+    def hand_in(self, data: bytes, **facts: Any) -> UUID:
+        """Accept a file and say so."""
+        upload = self.uploads.accept_file(self.store, data, **facts)
+        announce(self.broker, upload)
+        return upload
+
+    def closed(self, upload: UUID) -> Any:
+        """The split's row, once it is closed."""
+        return closed(self.uploads, upload)
+
+    def chunks_sent(self, upload: UUID) -> list[RecordChunk]:
+        """Every chunk that went out, as often as it did."""
+        return [
+            codec.decode(message.value, RecordChunk)
+            for message in everything_in(self.broker, CHUNKS)
+            if message.headers["upload_id"] == str(upload)
+        ]
+
+    def told(self, upload: UUID) -> list[tuple[str, Any]]:
+        """What was put into the outbox about an upload."""
+        kinds: dict[str, type[UploadSplit | UploadFailed]] = {
+            "rowstream.upload_split": UploadSplit,
+            "rowstream.upload_failed": UploadFailed,
+        }
+        rows = self.uploads.execute(
+            "SELECT headers, payload FROM outbox WHERE message_key = :key ORDER BY id", key=str(upload).encode()
+        )
+        return [
+            (row.headers["ce_type"], codec.decode(bytes(row.payload), kinds[row.headers["ce_type"]])) for row in rows
+        ]

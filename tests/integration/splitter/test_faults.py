@@ -224,7 +224,7 @@ def test_whatever_goes_wrong_in_splitting_fails_that_upload_alone(
     uploads: Uploads, database_url: str, module_broker: str, store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail_once(stream: Any, record_type: Any, limits: Any, block_bytes: int, **facts: Any) -> Any:
-        if stream._key == uploads.upload(bad).s3_key:
+        if stream._stream._key == uploads.upload(bad).s3_key:
             raise ValueError("a cell of Anna's")
         return open_reading(stream, record_type, limits, block_bytes, **facts)
 

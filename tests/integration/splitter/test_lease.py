@@ -200,7 +200,7 @@ ZOMBIES_WRITES: dict[str, Callable[[Lease], object]] = {
     "beat": Lease.beat,
     "raise_epoch": Lease.raise_epoch,
     "pin": lambda lease: lease.pin(PLAN),
-    "split": lambda lease: lease.split(chunks=1, records=1),
+    "split": lambda lease: lease.split(chunks=1, records=1, sha256=bytes(32)),
     "fail": lambda lease: lease.fail("FMT_001", "empty"),
     "close": Lease.close,
     "release": Lease.release,
@@ -259,7 +259,7 @@ def test_a_split_is_told_with_what_is_stored(uploads: Uploads, engine: Engine) -
     (upload,) = waiting(uploads, engine)
     lease = taken(engine)
     lease.bytes_read = 77
-    lease.split(chunks=3, records=2_500)
+    lease.split(chunks=3, records=2_500, sha256=bytes(32))
     row = uploads.split(upload)
     assert (row.chunks, row.records, row.records_split, row.bytes_read) == (3, 2_500, 2_500, 77)
     payload, headers = message_in_outbox(uploads)

@@ -2,9 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import fastavro
@@ -13,69 +10,11 @@ import pytest
 from rowstream.kafka.topics import CHUNKS, DEAD_LETTERS, UPLOADS
 from rowstream.messages import codec
 from rowstream.messages.record_chunk import RecordChunk
-from rowstream.messages.upload_failed import UploadFailed
 from rowstream.messages.upload_split import UploadSplit
-from rowstream.storage.s3 import S3Store
-from tests import servers
-from tests.servers import BUCKET, until
-from tests.services import announce, everything_in, processing, splitting
-from tests.uploads import HEADER, Uploads, accepted_event, csv_of, member, members, uploads_in
-
-
-@dataclass(frozen=True)
-class System:
-    """One splitter and one processor, shared by the tests of this module."""
-
-    broker: str
-    uploads: Uploads
-    store: S3Store
-
-    def hand_in(self, data: bytes, **facts: Any) -> UUID:
-        """Accept a file and say so."""
-        upload = self.uploads.accept_file(self.store, data, **facts)
-        announce(self.broker, upload)
-        return upload
-
-    def closed(self, upload: UUID) -> Any:
-        """The split's row, once it is closed."""
-        until(lambda: (row := self.uploads.split(upload)) is not None and row.closed_at is not None, seconds=30)
-        return self.uploads.split(upload)
-
-    def chunks_sent(self, upload: UUID) -> list[RecordChunk]:
-        """Every chunk that went out, as often as it did."""
-        return [
-            codec.decode(message.value, RecordChunk)
-            for message in everything_in(self.broker, CHUNKS)
-            if message.headers["upload_id"] == str(upload)
-        ]
-
-    def told(self, upload: UUID) -> list[tuple[str, Any]]:
-        """What was put into the outbox about an upload."""
-        kinds: dict[str, type[UploadSplit | UploadFailed]] = {
-            "rowstream.upload_split": UploadSplit,
-            "rowstream.upload_failed": UploadFailed,
-        }
-        rows = self.uploads.execute(
-            "SELECT headers, payload FROM outbox WHERE message_key = :key ORDER BY id", key=str(upload).encode()
-        )
-        return [
-            (row.headers["ce_type"], codec.decode(bytes(row.payload), kinds[row.headers["ce_type"]])) for row in rows
-        ]
-
-
-@pytest.fixture(scope="module")
-def system(
-    postgres: servers.Postgres, object_store: servers.Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[System]:
-    store = servers.store_of(object_store)
-    with (
-        servers.broker_server(tmp_path_factory.mktemp("broker")) as broker,
-        postgres.fresh_database() as url,
-        uploads_in(url) as uploads,
-        splitting(url, broker.address, store, schema_patience_seconds=1.0),
-        processing(url, broker.address),
-    ):
-        yield System(broker.address, uploads, store)
+from tests.integration.splitter.support import System
+from tests.servers import BUCKET
+from tests.services import announce, everything_in
+from tests.uploads import HEADER, accepted_event, csv_of, member, members
 
 
 def test_an_upload_is_split_sent_and_settled(system: System) -> None:
