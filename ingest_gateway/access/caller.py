@@ -4,6 +4,7 @@ An operation takes its caller by one of the names below (`MayReadUploads`, ...).
 too, as the scope of its security requirement, so that the tests of who may do what are made from the description.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,16 +12,26 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette import status
 
-from ingest_gateway.access import permissions
+from ingest_gateway.access import permissions, tokens
 from ingest_gateway.access.limits import within_limits
-from ingest_gateway.access.permissions import Permission
+from ingest_gateway.access.permissions import Permission, Role
+from ingest_gateway.access.sessions import standing_of
 from ingest_gateway.doer import Actor, Doer
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem
 from rowstream.database.connection import retryable_errors
-from rowstream.database.keys import holder_of
+from rowstream.database.keys import PREFIX, holder_of
+from rowstream.database.sessions import Session
+from rowstream.runtime.logging import get_logger
+from rowstream.runtime.secrets import NoSecrets
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="API key", description="An API key, as `rowstream up` prints one.")
+log = get_logger(__name__)
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    description="An API key (`rs_...`), or the access token of a person who has logged in.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +40,13 @@ class Caller(Doer):
 
     permissions: frozenset[Permission]
     traceparent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonCaller(Caller):
+    """A caller who is a person, in one of their sessions."""
+
+    session: Session
 
 
 def caller_of(
@@ -40,18 +58,61 @@ def caller_of(
     """The caller, who may do all that is needed.
 
     Raises:
-        Problem: 401, no key or one that is unknown, expired or revoked; 403, it may not do this; 429, it
+        Problem: 401, no key or token, or one that is unknown, expired or revoked; 403, it may not do this; 429, it
             comes too often.
         Retryable: the database does not answer.
     """
-    if credentials is None:
-        raise _unauthorized("this needs an API key: send the header `Authorization: Bearer <key>`", "")
-    caller = _by_key(request, gateway, credentials.credentials)
+    caller = _asking(request, gateway, credentials)
     within_limits(request, gateway, caller)
     missing = sorted(set(needed.scopes) - caller.permissions)
     if missing:
         raise _forbidden(caller, missing)
     return caller
+
+
+def person_of(caller: Annotated[Caller, Security(caller_of)]) -> PersonCaller:
+    """The caller, who is a person.
+
+    Raises:
+        Problem: 403, it is a key.
+    """
+    if not isinstance(caller, PersonCaller):
+        detail = f"{caller.actor.name!r} is a key, and this is for people; log in, and send the access token"
+        raise Problem(status.HTTP_403_FORBIDDEN, "for_people_only", detail)
+    return caller
+
+
+def _asking(request: Request, gateway: Gateway, credentials: HTTPAuthorizationCredentials | None) -> Caller:
+    """Whoever the request says it is from, by each of the ways to say so."""
+    if credentials is None:
+        advice = "this needs an API key or an access token: send the header `Authorization: Bearer <key or token>`"
+        raise _unauthorized(advice, "")
+    if credentials.credentials.startswith(PREFIX):
+        return _by_key(request, gateway, credentials.credentials)
+    return _by_access_token(request, gateway, credentials.credentials)
+
+
+def _by_access_token(request: Request, gateway: Gateway, token: str) -> PersonCaller:
+    try:
+        claims = tokens.verify(token, gateway.secrets.current(), gateway.settings.access, time.time())
+    except (tokens.NotValid, NoSecrets) as error:
+        log.info("access token refused", reason=str(error))
+        standing = None
+    else:
+        standing = standing_of(gateway, claims.session, claims.issued_at)
+    if standing is None:
+        advice = "it is no API key, and no access token that is valid (any more); refresh it, or log in again"
+        raise _unauthorized(advice, ', error="invalid_token"')
+    return PersonCaller(
+        organization_id=claims.session.organization_id,
+        actor=Actor(kind="user", id=claims.session.user_id, name=standing.email),
+        permissions=permissions.of_role(Role(standing.role)),
+        correlation_id=request.state.correlation_id,
+        traceparent=request.state.traceparent,
+        way=way_of(request.url.path),
+        address=request.state.address,
+        session=claims.session,
+    )
 
 
 def _by_key(request: Request, gateway: Gateway, key: str) -> Caller:
@@ -76,6 +137,7 @@ def way_of(path: str) -> str:
     return "ui" if path.startswith("/staff/") else "api"
 
 
+Person = Annotated[PersonCaller, Security(person_of)]
 MayReadUploads = Annotated[Caller, Security(caller_of, scopes=[Permission.UPLOADS_READ])]
 MayWriteUploads = Annotated[Caller, Security(caller_of, scopes=[Permission.UPLOADS_WRITE])]
 MayControlUploads = Annotated[Caller, Security(caller_of, scopes=[Permission.UPLOADS_CONTROL])]

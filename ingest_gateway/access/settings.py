@@ -25,10 +25,13 @@ class AccessSettings(BaseModel):
         604_800, ge=300, le=31_536_000, description="Seconds after which a session has ended, however often refreshed"
     )
     attempts_an_account: int = Field(
-        10, ge=1, le=1_000, description="Log-ins that may fail for one e-mail address from one address in 15 minutes"
+        10,
+        ge=1,
+        le=1_000,
+        description="Log-ins that one account may try at once from one address; then one a minute",
     )
     attempts_an_address: int = Field(
-        100, ge=1, le=100_000, description="Log-ins that may fail from one address in 15 minutes"
+        100, ge=1, le=100_000, description="Log-ins that may fail from one address in a minute, whoever it is"
     )
     hashes_at_once: int = Field(
         2, ge=1, le=64, description="Passwords that are checked at a time; each takes 19 MiB and a core for a moment"

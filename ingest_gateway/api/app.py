@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from ingest_gateway import problems
 from ingest_gateway.access.digests import Digests
 from ingest_gateway.access.limits import PART, Limits
+from ingest_gateway.access.log_in import open_entrance
 from ingest_gateway.api import (
     acts,
     control,
@@ -20,6 +21,7 @@ from ingest_gateway.api import (
     organization,
     pages,
     record_types,
+    sessions,
     uploads,
 )
 from ingest_gateway.api.edge import Edge
@@ -36,6 +38,7 @@ _ROUTERS = (
     members.router,
     keys.router,
     *acts.routers,
+    sessions.router,
     pages.router,
 )
 _DESCRIPTION = (
@@ -55,6 +58,7 @@ def make_app(gateway: Gateway, retirements: Mapping[str, Retirement] = RETIREMEN
     )
     app.state.gateway = gateway
     app.state.limits = limits = Limits(gateway.settings.limits, partial(gateway.health.degraded, PART))
+    app.state.entrance = open_entrance(gateway, limits)
     for router in _ROUTERS:
         app.include_router(router)
     problems.install(app, [*app.routes, *(route for router in _ROUTERS for route in router.routes)])

@@ -71,13 +71,19 @@ class Standing:
     email: str
     name: str
     role: str
+    organization: str
+
+
+def lock(connection: Connection, user_id: UUID) -> None:
+    """Let nobody else change this user's sessions until the transaction ends."""
+    connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
 
 
 def open_session(
     connection: Connection, user_id: UUID, organization_id: UUID, lifetimes: Lifetimes, *, address: str | None
 ) -> Granted:
     """Begin a session, with its first refresh token."""
-    _lock(connection, user_id)
+    lock(connection, user_id)
     session = Session(id=new_id(), user_id=user_id, organization_id=organization_id)
     return _grant(connection, session, lifetimes, address=address)
 
@@ -90,17 +96,17 @@ def refresh(connection: Connection, token: str, lifetimes: Lifetimes, *, address
     found = _find(connection, token)
     if found is None:
         return Refused(why=Refusal.UNKNOWN)
-    user = _lock(connection, found.user_id)
+    lock(connection, found.user_id)
     row = _find(connection, token)
     if row is None:
         return Refused(why=Refusal.UNKNOWN)
     session = Session(id=row.family_id, user_id=row.user_id, organization_id=row.organization_id)
-    if row.revoked_at is not None or not row.is_young:
+    if row.revoked_at is not None:
         return Refused(why=Refusal.ENDED, session=session)
-    if row.used_at is not None:
+    if row.used_at is not None:  # also where its own time is over: its successors may live
         end(connection, session)
         return Refused(why=Refusal.REUSED, session=session)
-    if standing(connection, session, issued_at=row.created_at) is None or user is None:
+    if not row.is_young or standing(connection, session, issued_at=row.created_at) is None:
         return Refused(why=Refusal.ENDED, session=session)
     connection.execute(update(refresh_tokens).where(_TOKENS.id == row.id).values(used_at=func.clock_timestamp()))
     return _grant(connection, session, lifetimes, address=address)
@@ -120,7 +126,7 @@ def standing(connection: Connection, session: Session, *, issued_at: datetime) -
     """
     ended = select(_TOKENS.id).where(_TOKENS.family_id == session.id, _TOKENS.revoked_at.is_not(None)).exists()
     query = (
-        select(users.c.email, users.c.name, memberships.c.role)
+        select(users.c.email, users.c.name, memberships.c.role, organizations.c.name.label("organization"))
         .join_from(users, memberships)
         .join(organizations)
         .where(
@@ -132,8 +138,8 @@ def standing(connection: Connection, session: Session, *, issued_at: datetime) -
             ~ended,
         )
     )
-    row = connection.execute(query).one_or_none()
-    return Standing(email=row.email, name=row.name, role=row.role) if row is not None else None
+    row = connection.execute(query).mappings().one_or_none()
+    return Standing(**row) if row is not None else None
 
 
 def session_of(connection: Connection, token: str) -> Session | None:
@@ -146,7 +152,7 @@ def session_of(connection: Connection, token: str) -> Session | None:
 
 def end(connection: Connection, session: Session) -> bool:
     """End one session, with all its tokens of both kinds; False if it was ended before."""
-    _lock(connection, session.user_id)
+    lock(connection, session.user_id)
     return _revoke(connection, _TOKENS.family_id == session.id) > 0
 
 
@@ -155,7 +161,7 @@ def end_all(connection: Connection, user_id: UUID, *, but: UUID | None = None) -
 
     Without `but`, also whatever was made before this moment and is in nobody's books is refused from now on.
     """
-    _lock(connection, user_id)
+    lock(connection, user_id)
     mine = _TOKENS.user_id == user_id
     others = mine if but is None else mine & (_TOKENS.family_id != but)
     alive = select(func.count(_TOKENS.family_id.distinct())).where(
@@ -178,11 +184,6 @@ def sweep(connection: Connection, *, after_seconds: int = 3_600) -> int:
     later = refresh_tokens.alias("later")
     alive = select(later.c.id).where(later.c.family_id == _TOKENS.family_id, later.c.expires_at >= past).exists()
     return connection.execute(delete(refresh_tokens).where(_TOKENS.expires_at < past, ~alive)).rowcount
-
-
-def _lock(connection: Connection, user_id: UUID) -> Row[Any] | None:
-    query = select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True)
-    return connection.execute(query).one_or_none()
 
 
 def _find(connection: Connection, token: str) -> Row[Any] | None:

@@ -44,6 +44,11 @@ REQUEST_DURATION = Histogram(
     "rowstream_http_request_duration_seconds", "Time to answer a request.", ["method", "route"]
 )
 REFUSED = Counter("rowstream_refused_total", "Requests, connections and uploads refused, by reason.", ["reason"])
+LOG_INS = Counter(
+    "rowstream_log_ins_total",
+    "Sessions opened, gone on with, and refused, by way (password, provider, refresh) and outcome.",
+    ["way", "outcome"],
+)
 CONSUMER_LAG = Gauge("rowstream_consumer_lag", "Messages not yet taken by this consumer.", ["topic"])
 MESSAGES_CONSUMED = Counter("rowstream_messages_consumed_total", "Messages taken from a topic.", ["topic"])
 MESSAGES_PRODUCED = Counter("rowstream_messages_produced_total", "Messages acknowledged by the broker.", ["topic"])
