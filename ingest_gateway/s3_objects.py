@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from ingest_gateway import accept, references
 from ingest_gateway.doer import Actor, Doer
 from ingest_gateway.gateway import Gateway
-from ingest_gateway.s3_events import Kind, S3Event, is_older
+from ingest_gateway.s3_events import BadEvent, Kind, S3Event, is_older, read
 from ingest_gateway.sources import NoSuchOrganization, SourcesFile, organization_of
 from rowstream.database.arrival_tables import s3_objects_taken
 from rowstream.errors import Poison, Retryable
@@ -85,6 +85,21 @@ class Told:
 
 class _ChangedMeanwhile(Exception):
     """Somebody else was quicker: all is looked at again."""
+
+
+def hear(gateway: Gateway, sources: SourcesFile, body: bytes | str, teller: Teller) -> Told:
+    """Take in what a store's message tells of.
+
+    Raises:
+        BadEvent: it is no message of a store.
+        Retryable: as `take_all`.
+    """
+    try:
+        events = read(body)
+    except BadEvent:
+        S3_EVENTS.labels(Outcome.REFUSED.value).inc()
+        raise
+    return take_all(gateway, sources, events, teller)
 
 
 def take_all(gateway: Gateway, sources: SourcesFile, events: Iterable[S3Event], teller: Teller) -> Told:

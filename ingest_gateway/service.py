@@ -14,8 +14,9 @@ from contextlib import ExitStack, suppress
 from ingest_gateway import upkeep
 from ingest_gateway.api.app import make_app
 from ingest_gateway.api.server import web_server
-from ingest_gateway.arrivals import sftp_run
-from ingest_gateway.arrivals.intake import GROUP, Intake
+from ingest_gateway.arrivals import intake, s3_topic, sftp_run
+from ingest_gateway.arrivals.bindings import Bindings
+from ingest_gateway.arrivals.intake import Intake
 from ingest_gateway.gateway import Gateway, open_gateway
 from ingest_gateway.relay import Relay
 from ingest_gateway.settings import GatewaySettings
@@ -53,6 +54,7 @@ def serve(settings: GatewaySettings) -> bool:
         gateway = open_gateway(settings, health)
         stack.callback(gateway.close)
         sources = SourcesFile(settings.gateway.sources_file)
+        bindings = Bindings.read(settings.gateway.intake_sources)
         app = make_app(gateway)
         stack.callback(app.state.limits.close)
         server = web_server(gateway, app)
@@ -63,7 +65,9 @@ def serve(settings: GatewaySettings) -> bool:
         threads = Threads(on_failure=leave)
         threads.start("leave", lambda: _when(stop, leave))  # a signal that comes before the web server listens for it
         threads.start("relay", lambda: _relay(gateway, stop))
-        threads.start("intake", lambda: _intake(gateway, stop))
+        threads.start("intake", lambda: _intake(gateway, bindings, stop))
+        if settings.gateway.s3_events_topic:
+            threads.start("s3_events", lambda: _s3_events(gateway, sources, stop))
         threads.start("upkeep", lambda: upkeep.run(gateway, stop))
         threads.start("sftp", lambda: _sftp(gateway, sources, stop))
         log.info("started", port=listener.getsockname()[1])
@@ -141,14 +145,23 @@ def _relay(gateway: Gateway, stop: threading.Event) -> None:
     engine.dispose()
 
 
-def _intake(gateway: Gateway, stop: threading.Event) -> None:
+def _intake(gateway: Gateway, bindings: Bindings, stop: threading.Event) -> None:
     kafka = gateway.settings.kafka
     schemas = SchemaTable(gateway.engine)
     if not _database_came(gateway, stop, use=schemas.register):
         return
-    consumer = Consumer(kafka, group=GROUP, topics=[UPLOAD_REQUESTS])
-    intake = Intake(gateway, consumer, Producer(kafka), schemas, delivery_seconds=_reported_after(kafka))
-    intake.run(stop)
+    consumer = Consumer(kafka, group=intake.GROUP, topics=[UPLOAD_REQUESTS])
+    reported = _reported_after(kafka)
+    Intake(gateway, consumer, Producer(kafka), schemas, bindings=bindings, delivery_seconds=reported).run(stop)
+
+
+def _s3_events(gateway: Gateway, sources: SourcesFile, stop: threading.Event) -> None:
+    if not _database_came(gateway, stop):
+        return
+    kafka = gateway.settings.kafka
+    consumer = Consumer(kafka, group=s3_topic.GROUP, topics=[gateway.settings.gateway.s3_events_topic])
+    reported = _reported_after(kafka)
+    s3_topic.reader_of(gateway, sources, consumer, Producer(kafka), delivery_seconds=reported).run(stop)
 
 
 def _sftp(gateway: Gateway, sources: SourcesFile, stop: threading.Event) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from rowstream.errors import Poison
 from rowstream.messages import codec
@@ -26,6 +26,7 @@ _LONGEST = 1_024
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
+_TEXT: TypeAdapter[str] = TypeAdapter(_Text)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -101,13 +102,55 @@ def read(message: SomeMessage, store: codec.SchemaStore | None = None) -> Asked:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """What a message calls itself, as far as that can be read; for the answer to one that is refused."""
+
+    source: str | None
+    event_id: str | None
+    correlation_id: str | None
+    traceparent: str
+
+
+def named(message: SomeMessage) -> Name:
+    """What a message calls itself, however little of it can be read."""
+    headers = {name.lower(): value for name, value in message.headers.items()}
+    try:
+        said: Mapping[str, Any] = _attributes_said(message.value, headers)
+    except BadRequest:
+        said = {}
+    return Name(
+        source=_text_of(said.get("source")),
+        event_id=_text_of(said.get("id")),
+        correlation_id=_text_of(said.get("correlationid")) or headers.get("correlation_id"),
+        traceparent=_text_of(said.get("traceparent")) or headers.get("traceparent", ""),
+    )
+
+
+def _text_of(said: object) -> str | None:
+    try:
+        return _TEXT.validate_python(said)
+    except ValidationError:
+        return None
+
+
+def _attributes_said(value: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The attributes, unchecked; in structured mode the data is among them."""
+    if _is_binary(headers):
+        return {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
+    return _json_object(value, "the message has no CloudEvents headers (ce_id, ce_source, ...) and")
+
+
+def _is_binary(headers: Mapping[str, str]) -> bool:
+    structured = headers.get("content-type", "").startswith(_STRUCTURED)
+    return not structured and any(name.startswith("ce_") for name in headers)
+
+
 def _parts(value: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any], bytes | Mapping[str, Any]]:
     """The attributes and the data, which is bytes or a JSON object already."""
-    structured = headers.get("content-type", "").startswith(_STRUCTURED)
-    binary = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
-    if binary and not structured:
-        return binary, value
-    event = _json_object(value, "the message has no CloudEvents headers (ce_id, ce_source, ...) and")
+    event = _attributes_said(value, headers)
+    if _is_binary(headers):
+        return event, value
     if "data_base64" in event:
         try:
             return event, base64.b64decode(event["data_base64"], validate=True)

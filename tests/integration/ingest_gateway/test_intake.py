@@ -1,5 +1,6 @@
 """Requests by Kafka, from a real topic into a real database, with a real object store."""
 
+import dataclasses
 import io
 import json
 import threading
@@ -13,15 +14,17 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from ingest_gateway.arrivals.bindings import Bindings
 from ingest_gateway.arrivals.cloud_events import TYPE
 from ingest_gateway.arrivals.intake import GROUP, Intake
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.database.schemas import SchemaTable
 from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.producer import Producer
-from rowstream.kafka.topics import DEAD_LETTERS, UPLOAD_REQUESTS
+from rowstream.kafka.topics import DEAD_LETTERS, UPLOAD_REPLIES, UPLOAD_REQUESTS
 from rowstream.messages import codec
 from rowstream.messages.envelope import headers_as_text
+from rowstream.messages.upload_reply import UploadReply
 from rowstream.messages.upload_request import UploadRequest
 from tests import gateways, servers
 from tests.services import kept_going, process_of
@@ -38,9 +41,9 @@ def _stored(object_store: servers.Server) -> None:
 
 @contextmanager
 def taking_in(
-    url: str, bootstrap_servers: str, object_store: servers.Server, *, patience: float = 120.0
+    url: str, bootstrap_servers: str, object_store: servers.Server, *, patience: float = 120.0, bound: str = ""
 ) -> Iterator[None]:
-    """An intake that runs in a thread."""
+    """An intake that runs in a thread; `bound` says which sources hand in for whom."""
     storage = servers.storage_settings(object_store)
     settings = gateways.gateway_settings(url, storage, intake_buckets=servers.BUCKET, max_upload_bytes=1_000)
     kafka = servers.kafka_settings(bootstrap_servers)
@@ -49,7 +52,8 @@ def taking_in(
         schemas = SchemaTable(gateway.engine)
         schemas.register()
         consumer = Consumer(kafka, group=GROUP, topics=[UPLOAD_REQUESTS])
-        intake = Intake(gateway, consumer, Producer(kafka), schemas, patience=patience, delivery_seconds=5)
+        times = {"patience": patience, "delivery_seconds": 5.0}
+        intake = Intake(gateway, consumer, Producer(kafka), schemas, bindings=Bindings.read(bound), **times)
         thread = threading.Thread(target=intake.run, args=(stop,), daemon=True)
         thread.start()
         try:
@@ -93,6 +97,23 @@ def dead_letters(bootstrap_servers: str, at_least: int) -> list[dict[str, str]]:
     ]
 
 
+def replies(bootstrap_servers: str, at_least: int) -> list[tuple[UploadReply, dict[str, str]]]:
+    """The replies sent to the topic itself, which refusals are, with their headers."""
+    return [
+        (
+            codec.decode(message.value() or b"", UploadReply),
+            headers_as_text(cast("list[tuple[str, bytes | None]]", message.headers() or [])),
+        )
+        for message in servers.messages_in(bootstrap_servers, UPLOAD_REPLIES, at_least)
+    ]
+
+
+def stored_replies(url: str) -> list[tuple[UploadReply, dict[str, str]]]:
+    """The replies that wait in the outbox, the oldest first."""
+    query = "SELECT payload, headers FROM outbox WHERE topic = 'rowstream.upload-replies.v1' ORDER BY created_at"
+    return [(codec.decode(payload, UploadReply), headers) for payload, headers in rows(url, query)]
+
+
 def test_each_form_becomes_an_upload(
     database_url: str, own_broker: servers.Server, object_store: servers.Server
 ) -> None:
@@ -125,23 +146,26 @@ def test_each_form_becomes_an_upload(
     assert correlation_id == "c-1"
     assert traceparent.split("-")[1] == "a" * 32
     topics = rows(database_url, "SELECT topic, count(*) FROM outbox GROUP BY 1 ORDER BY 1")
-    assert topics == [("rowstream.upload-status.v1", 3), ("rowstream.uploads.v1", 3)]
+    replies = ("rowstream.upload-replies.v1", 3)
+    assert topics == [replies, ("rowstream.upload-status.v1", 3), ("rowstream.uploads.v1", 3)]
 
 
 def test_the_same_event_is_the_same_upload_in_each_organization(
     database_url: str, own_broker: servers.Server, object_store: servers.Server
 ) -> None:
     other = servers.make_organization(database_url, "other")
+    default: dict[str, Any] = {"organization": str(DEFAULT_ORGANIZATION)}
     send(
         own_broker.address,
-        event("e"),
-        event("e"),
-        event("e", {**DATA, "key": "is no longer there"}),
+        event("e", **default),
+        event("e", **default),
+        event("e", {**DATA, "key": "is no longer there"}, **default),
         event("e", organization=str(other)),
         event("e", source="//another/system"),
-        event("last"),
+        event("last", **default),
     )
-    with taking_in(database_url, own_broker.address, object_store):
+    bound = "*=default, //crm/*=other"
+    with taking_in(database_url, own_broker.address, object_store, bound=bound):
         servers.until(lambda: ("last",) in rows(database_url), seconds=30)
     found = rows(database_url, "SELECT organization_id, source, source_event_id FROM batch_uploads")
     assert sorted(found) == sorted(
@@ -168,7 +192,7 @@ def test_a_bad_request_is_put_aside_with_its_reason_and_the_rest_goes_on(
         "missing object": (event("5", {**DATA, "key": "nowhere"}), "store the object first"),
         "other etag": (event("6", {**DATA, "etag": "0" * 32}), "entity tag"),
         "too large": (event("7", {**DATA, "key": "large"}), "1001 bytes"),
-        "unknown organization": (event("8", organization=str(uuid4())), "no organization"),
+        "unknown organization": (event("8", organization=str(uuid4())), "may not hand in for organization"),
         "a source of ours": (event("9", source="api"), "rowstream's own"),
         "no name": (event("10", {**DATA, "filename": "\u202e"}), "filename"),
     }
@@ -182,6 +206,58 @@ def test_a_bad_request_is_put_aside_with_its_reason_and_the_rest_goes_on(
         assert letter["__connect.errors.topic"] == UPLOAD_REQUESTS
         assert letter["__connect.errors.stage"] == "INTAKE"
         assert letter["content-type"] == "application/cloudevents+json"
+    told = {reply.request_id: reply for reply, _ in replies(own_broker.address, len(bad))}
+    assert told.keys() == {None, *map(str, range(1, 11))}
+    for each, reason in bad.values():
+        reply = told[each.get("id")]
+        assert (reply.outcome, reply.upload_id) == ("refused", None)
+        assert reason in (reply.reason or "")
+
+
+def test_a_request_is_answered_each_time_that_it_comes(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    send(own_broker.address, event("e", correlationid="c-1"), event("e", correlationid="c-2"))
+    with taking_in(database_url, own_broker.address, object_store):
+        servers.until(lambda: len(stored_replies(database_url)) == 2, seconds=30)
+    ((upload_id,),) = rows(database_url, "SELECT id FROM batch_uploads")
+    (first, first_headers), (second, second_headers) = stored_replies(database_url)
+    assert first == UploadReply(
+        request_source="//crm/exports", request_id="e", outcome="accepted", upload_id=upload_id, reason=None
+    )
+    assert second == dataclasses.replace(first, outcome="duplicate")
+    assert (first_headers["correlation_id"], second_headers["correlation_id"]) == ("c-1", "c-2")
+    assert first_headers["ce_type"] == "rowstream.upload_reply"
+    assert first_headers["ce_organization"] == str(DEFAULT_ORGANIZATION)
+    assert first_headers["ce_id"] != second_headers["ce_id"]
+
+
+def test_a_source_hands_in_for_none_but_those_it_is_bound_to(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    acme, hill = (servers.make_organization(database_url, name) for name in ("acme", "hill"))
+    bound = f"//acme/*=acme, //both/*=acme, //both/*={hill}, //gone/*=nobody"
+    send(
+        own_broker.address,
+        event("1", source="//acme/crm"),
+        event("2", source="//acme/crm", organization=str(hill)),
+        event("3", source="//acme/crm", organization=str(DEFAULT_ORGANIZATION)),
+        event("4", source="//both/crm"),
+        event("5", source="//both/crm", organization=str(hill)),
+        event("6", source="//stranger"),
+        event("7", source="//gone/crm"),
+    )
+    with taking_in(database_url, own_broker.address, object_store, bound=bound):
+        told = {reply.request_id: reply.reason or "" for reply, _ in replies(own_broker.address, 5)}
+    taken = rows(database_url, "SELECT source_event_id, organization_id FROM batch_uploads ORDER BY 1")
+    assert taken == [("1", acme), ("5", hill)]
+    assert {id_: [word for word in ("may not", "several", "'nobody'") if word in told[id_]] for id_ in told} == {
+        "2": ["may not"],
+        "3": ["may not"],
+        "4": ["several"],
+        "6": ["may not"],
+        "7": ["'nobody'"],
+    }
 
 
 def test_a_dead_letter_is_the_message_as_it_came(
@@ -192,7 +268,10 @@ def test_a_dead_letter_is_the_message_as_it_came(
     producer.flush(10)
     with taking_in(database_url, own_broker.address, object_store):
         (letter,) = servers.messages_in(own_broker.address, DEAD_LETTERS, 1, seconds=30)
+        ((reply, headers),) = replies(own_broker.address, 1)
     assert (letter.key(), letter.value()) == (b"k", b"\x00\xff garbage")
+    assert (reply.request_source, reply.request_id, reply.outcome) == (None, None, "refused")
+    assert headers["ce_organization"] == "00000000-0000-0000-0000-000000000000"
 
 
 def test_a_request_is_settled_only_after_its_commit(
