@@ -21,13 +21,12 @@ from ingest_gateway.doer import Doer
 from rowstream.database.tables import batch_uploads
 from rowstream.errors import Poison
 from rowstream.ids import new_id
-from rowstream.runtime.metrics import UPLOADS_ACCEPTED, UPLOADS_FINISHED
+from rowstream.runtime.metrics import UPLOADS_ACCEPTED
 from rowstream.storage.store import ObjectInfo
 
 RESERVED_SOURCES = frozenset({"api", "ui"})
 """Requests by HTTP, whose events are their Idempotency-Keys; each way has keys of its own."""
 RAW_UPLOADS = "raw-uploads/"
-NEVER_SENT = "S3_004"
 
 
 class OtherRequest(Poison):
@@ -62,10 +61,11 @@ class Handed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the file of an upload is, or is to be, and how large it was announced."""
+    """Where the file of an upload is, or is to be, how large it was announced, and whether it was ever accepted."""
 
     upload_id: UUID
     status: str
+    accepted: bool
     bucket: str
     key: str
     size_bytes: int | None
@@ -101,25 +101,28 @@ def reserve(connection: Connection, origin: Origin, handed: Handed, *, size_byte
         )
     if earlier.status != "awaiting_upload":
         raise PlaceGone(earlier.id, earlier.status)
-    return _place(earlier)
+    return place_in(earlier)
 
 
 def place_of(connection: Connection, upload_id: UUID) -> Place | None:
     """The place of an upload, or None if the organization has no such upload."""
     row = connection.execute(select(batch_uploads).where(batch_uploads.c.id == upload_id)).one_or_none()
-    return None if row is None else _place(row)
+    return None if row is None else place_in(row)
 
 
-def confirm(connection: Connection, doer: Doer, upload_id: UUID, found: ObjectInfo) -> bool:
+def confirm(connection: Connection, doer: Doer, upload_id: UUID, found: ObjectInfo, *, key: str | None = None) -> bool:
     """Accept a reserved upload whose object was found; False if it did not wait for its file (any more).
+
+    The object is at the place that was reserved, or under `key` of the same bucket.
 
     Raises:
         OverQuota: the organization may not hand in more.
     """
+    moved = {} if key is None else {"s3_key": key}
     change = (
         update(batch_uploads)
         .where(batch_uploads.c.id == upload_id, batch_uploads.c.status == "awaiting_upload")
-        .values(status="pending", version=batch_uploads.c.version + 1, **_stored(found))
+        .values(status="pending", version=batch_uploads.c.version + 1, **_stored(found), **moved)
         .returning(*batch_uploads.c)
     )
     row = connection.execute(change).one_or_none()
@@ -149,36 +152,22 @@ def take_in(
     return upload_id
 
 
-def give_up(connection: Connection, *, after_seconds: int) -> int:
-    """Fail the organization's uploads whose files were not sent within `after_seconds`; returns how many."""
-    deadline = func.clock_timestamp() - text(":seconds * interval '1 second'").bindparams(seconds=after_seconds)
-    change = (
-        update(batch_uploads)
-        .where(batch_uploads.c.status == "awaiting_upload", batch_uploads.c.created_at < deadline)
-        .values(
-            status="failed",
-            version=batch_uploads.c.version + 1,
-            failure_code=NEVER_SENT,
-            failure_message="the file was never sent, or never confirmed; begin again with a new upload",
-            completed_at=func.clock_timestamp(),
-        )
-        .returning(*batch_uploads.c)
-    )
-    rows = connection.execute(change).all()
-    for row in rows:
-        say_status(connection, row)
-        UPLOADS_FINISHED.labels("failed", NEVER_SENT).inc()
-    return len(rows)
-
-
 def find(connection: Connection, source: str, event_id: str) -> Row[Any] | None:
     """The organization's upload that this event made, if it made one."""
     query = select(batch_uploads).where(batch_uploads.c.source == source, batch_uploads.c.source_event_id == event_id)
     return connection.execute(query).one_or_none()
 
 
-def _place(row: Row[Any]) -> Place:
-    return Place(upload_id=row.id, status=row.status, bucket=row.s3_bucket, key=row.s3_key, size_bytes=row.size_bytes)
+def place_in(row: Row[Any]) -> Place:
+    """The place that a row with all columns of `batch_uploads` tells of."""
+    return Place(
+        upload_id=row.id,
+        status=row.status,
+        accepted=row.accepted_at is not None,
+        bucket=row.s3_bucket,
+        key=row.s3_key,
+        size_bytes=row.size_bytes,
+    )
 
 
 def _facts(upload_id: UUID, origin: Origin, handed: Handed) -> dict[str, object]:

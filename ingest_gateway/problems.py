@@ -102,8 +102,7 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     def _(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == status.HTTP_405_METHOD_NOT_ALLOWED:
             return _not_allowed(request, routes)
-        kind, detail, more = _said_by(request, error)
-        return answer(request, error.status_code, kind, detail, headers=error.headers, **more)
+        return of_exception(request, error)
 
     @app.exception_handler(RequestValidationError)
     def _(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -121,6 +120,12 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     @app.exception_handler(NoSecrets)
     def _(request: Request, error: NoSecrets) -> JSONResponse:
         return answer(request, status.HTTP_503_SERVICE_UNAVAILABLE, "no_secrets_file", str(error))
+
+
+def of_exception(request: Request, error: HTTPException) -> JSONResponse:
+    """What is answered in place of an operation that raised this."""
+    kind, detail, more = _said_by(request, error)
+    return answer(request, error.status_code, kind, detail, headers=error.headers, **more)
 
 
 def unavailable(request: Request, error: Retryable) -> JSONResponse:

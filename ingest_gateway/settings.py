@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from ingest_gateway.access.settings import AccessSettings, OidcSettings
 from ingest_gateway.http_settings import GatewayHttp
 from ingest_gateway.limit_settings import LimitsSlice
+from ingest_gateway.sending_settings import SendingSlice
 from rowstream.runtime.settings import ServiceSettings
 
 _GIGABYTE = 10**9
@@ -74,6 +75,7 @@ class GatewaySettings(ServiceSettings):
 
     http: GatewayHttp = GatewayHttp()
     gateway: GatewaySlice = GatewaySlice()
+    sending: SendingSlice = SendingSlice()
     limits: LimitsSlice = LimitsSlice()
     access: AccessSettings = AccessSettings()
     oidc: OidcSettings = OidcSettings()

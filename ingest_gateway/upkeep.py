@@ -1,12 +1,22 @@
-"""What the gateway looks after by the clock: whether what it needs is there, and uploads whose files never came."""
+"""What the gateway looks after by the clock: whether what it needs is there, and what nobody will end.
+
+That is uploads whose files never came, with what they left in the object store; parts that were begun there and that
+nobody knows of any more; and answers that were kept for requests with an Idempotency-Key.
+"""
 
 import threading
 import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import select
 
-from ingest_gateway import accept
+from ingest_gateway import answers, waiting
+from ingest_gateway.accept import RAW_UPLOADS
 from ingest_gateway.gateway import Gateway
+from rowstream.database import signers
 from rowstream.database.access_tables import organizations
 from rowstream.database.connection import retryable_errors
 from rowstream.database.migrate import is_migrated
@@ -18,68 +28,144 @@ log = get_logger(__name__)
 DATABASE, STORE = "database", "object store"
 _LOOK_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.5
-_SWEEP_SECONDS = 60.0
+_AT_MOST = 100
 
 
 def run(gateway: Gateway, stop: threading.Event) -> None:
     """Look and sweep until `stop`; run it in a thread of its own."""
-    swept = time.monotonic() - _SWEEP_SECONDS
+    due = dict.fromkeys(_SWEEPS, 0.0)
     while not stop.is_set():
         ready = look(gateway)
-        if ready and time.monotonic() - swept >= _SWEEP_SECONDS:
-            swept = time.monotonic()
-            _sweep(gateway)
+        for what, (work, seconds) in _SWEEPS.items():
+            if ready and not stop.is_set() and time.monotonic() >= due[what]:
+                due[what] = time.monotonic() + seconds
+                _sweep(gateway, what, work)
+        if ready:
+            _write_uses(gateway)
         stop.wait(_LOOK_SECONDS if ready else _LOOK_AGAIN_SECONDS)
+    _write_uses(gateway)
 
 
 def look(gateway: Gateway) -> bool:
-    """Tell the health whether the database and the object store are there; True when both are."""
+    """Tell the health whether the database and the object store are there; True when both are.
+
+    Strangers may ask for the health, so it has no address and no name; those are in the log, once for each change.
+    """
     missing = {DATABASE: database_lacks(gateway), STORE: _store_lacks(gateway)}
-    for what, why in missing.items():
-        if why:
-            gateway.health.waiting(what, why)
-        else:
+    for what, lack in missing.items():
+        if lack is None:
             gateway.health.ok(what)
+        elif gateway.health.waiting(what, lack.said):
+            log.warning("waiting", part=what, reason=lack.reason)
     return not any(missing.values())
 
 
 def sweep(gateway: Gateway) -> int:
-    """Give up uploads whose files were not sent in time, organization by organization; returns how many."""
+    """Give up uploads whose files were not sent in time, organization by organization; returns how many.
+
+    What they left in the store is removed in the same transaction: while their rows are locked nobody accepts them, and
+    where the store is away all of it is done again later.
+    """
     slice_ = gateway.settings.gateway
     seconds = slice_.presign_seconds + slice_.expiry_grace_seconds
-    with retryable_errors(), gateway.keys.connect() as connection:
-        ids = connection.execute(select(organizations.c.id)).scalars().all()
+    in_parts = max(seconds, gateway.settings.sending.parts_keep_seconds)
     given_up = 0
-    for organization_id in ids:
-        with gateway.acting_for(organization_id) as connection:
-            given_up += accept.give_up(connection, after_seconds=seconds)
+    for organization_id in _organizations(gateway):
+        more = True
+        while more:
+            with gateway.acting_for(organization_id) as connection:
+                left = waiting.give_up(
+                    connection, after_seconds=seconds, in_parts_after_seconds=in_parts, at_most=_AT_MOST
+                )
+                for one in left:
+                    waiting.remove(gateway.store, one)
+            given_up += len(left)
+            more = len(left) == _AT_MOST
     return given_up
 
 
-def _sweep(gateway: Gateway) -> None:
+def sweep_parts(gateway: Gateway) -> int:
+    """Drop parts in the store that are older than any upload that might still go on; returns of how many objects."""
+    seconds = max(gateway.settings.sending.parts_keep_seconds, gateway.settings.gateway.presign_seconds)
+    before = datetime.now(UTC) - 2 * timedelta(seconds=seconds)
+    parts = gateway.store.parts
+    dropped = 0
+    for begun in list(parts.left_over(gateway.settings.storage.bucket, RAW_UPLOADS, before=before)):
+        parts.drop(begun)
+        dropped += 1
+    return dropped
+
+
+def sweep_nonces(gateway: Gateway) -> int:
+    """Forget the nonces of signed requests that are too old to be taken again; returns how many."""
+    with retryable_errors(), gateway.keys.begin() as connection:
+        return signers.forget_nonces(connection, after_seconds=signers.KEEP_NONCES_SECONDS)
+
+
+def _write_uses(gateway: Gateway) -> None:
     try:
-        given_up = sweep(gateway)
+        gateway.uses.write(gateway.keys)
     except Retryable as error:
-        log.warning("uploads not swept", reason=str(error))
+        log.warning("not written when keys were last used, to be tried again", reason=str(error))
+
+
+def sweep_answers(gateway: Gateway) -> int:
+    """Forget answers that were kept long enough, organization by organization; returns how many."""
+    seconds, forgotten = gateway.settings.sending.answers_keep_seconds, 0
+    for organization_id in _organizations(gateway):
+        with gateway.acting_for(organization_id) as connection:
+            forgotten += answers.forget(connection, after_seconds=seconds)
+    return forgotten
+
+
+def _organizations(gateway: Gateway) -> Sequence[UUID]:
+    with retryable_errors(), gateway.keys.connect() as connection:
+        return connection.execute(select(organizations.c.id)).scalars().all()
+
+
+def _sweep(gateway: Gateway, what: str, work: Callable[[Gateway], int]) -> None:
+    try:
+        count = work(gateway)
+    except Retryable as error:
+        log.warning("not swept", what=what, reason=str(error))
     else:
-        if given_up:
-            log.info("uploads given up, since their files never came", uploads=given_up)
+        if count:
+            log.info("swept", what=what, count=count)
 
 
-def database_lacks(gateway: Gateway) -> str | None:
+class Lack(NamedTuple):
+    """What is missing: as everybody may know it, and in full."""
+
+    said: str
+    reason: str
+
+
+def database_lacks(gateway: Gateway) -> Lack | None:
     """What the database lacks before anything can work with it; None when it is as it should be."""
     try:
         with retryable_errors(), gateway.engine.connect() as connection:
-            return (
-                None if is_migrated(connection) else "its tables are not those of this version; run rowstream migrate"
-            )
+            if is_migrated(connection):
+                return None
     except Retryable as error:
-        return str(error)
+        return Lack("does not answer", str(error))
+    said = "its tables are not those of this version; run rowstream migrate"
+    return Lack(said, said)
 
 
-def _store_lacks(gateway: Gateway) -> str | None:
+def _store_lacks(gateway: Gateway) -> Lack | None:
     bucket = gateway.settings.storage.bucket
     try:
-        return None if gateway.store.bucket_exists(bucket) else f"there is no bucket {bucket!r}; make it"
+        if gateway.store.bucket_exists(bucket):
+            return None
     except Retryable as error:
-        return str(error)
+        return Lack("does not answer", str(error))
+    return Lack("the bucket is not there; make it", f"there is no bucket {bucket!r}; make it")
+
+
+_SWEEPS: dict[str, tuple[Callable[[Gateway], int], float]] = {
+    "uploads whose files never came": (sweep, 60.0),
+    "answers to requests with an Idempotency-Key": (sweep_answers, 600.0),
+    "parts that nobody will put together": (sweep_parts, 3_600.0),
+    "nonces of signed requests": (sweep_nonces, 60.0),
+}
+"""What is swept, and every how many seconds."""

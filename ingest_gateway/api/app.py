@@ -13,14 +13,17 @@ from ingest_gateway.access.limits import PART, Limits
 from ingest_gateway.access.log_in import open_entrance
 from ingest_gateway.api import (
     acts,
+    content,
     control,
     dead_letters,
     errors,
     keys,
     members,
+    multipart,
     organization,
     pages,
     record_types,
+    reference,
     sessions,
     uploads,
 )
@@ -30,6 +33,9 @@ from ingest_gateway.gateway import Gateway
 
 _ROUTERS = (
     *uploads.routers,
+    *content.routers,
+    *multipart.routers,
+    *reference.routers,
     *control.routers,
     *errors.routers,
     dead_letters.router,
@@ -57,13 +63,17 @@ def make_app(gateway: Gateway, retirements: Mapping[str, Retirement] = RETIREMEN
         title="rowstream", version=version("rowstream"), description=_DESCRIPTION, docs_url=None, redoc_url=None
     )
     app.state.gateway = gateway
+    app.state.content_turns = content.Turns(gateway.settings.sending.content_at_once)
     app.state.limits = limits = Limits(gateway.settings.limits, partial(gateway.health.degraded, PART))
     app.state.entrance = open_entrance(gateway, limits)
     for router in _ROUTERS:
         app.include_router(router)
     problems.install(app, [*app.routes, *(route for router in _ROUTERS for route in router.routes)])
     app.add_middleware(Digests)
-    app.add_middleware(Edge, http=gateway.settings.http, limits=limits, retirements=retirements)
+    large_bodies = dict.fromkeys(content.PATHS, content.most_bytes(gateway.settings.sending))
+    app.add_middleware(
+        Edge, http=gateway.settings.http, limits=limits, retirements=retirements, large_bodies=large_bodies
+    )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

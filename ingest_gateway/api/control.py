@@ -9,26 +9,29 @@ from starlette import status
 from ingest_gateway import control, queries
 from ingest_gateway.access.caller import Caller, MayControlUploads
 from ingest_gateway.api.checks import UploadInPath, no_such_upload
+from ingest_gateway.api.idempotency import Once, OnceRoute
 from ingest_gateway.api.models import CancelRequest, Upload
 from ingest_gateway.api.roots import ROOTS, BothWays
 from ingest_gateway.control import Verb
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem, responses
 
-both = BothWays("control")
+both = BothWays("control", route_class=OnceRoute)
 routers = both.routers
 
 _ANSWERS: dict[int | str, dict[str, object]] = {
     202: {"description": "It is noted; within a second or two the upload follows"},
     200: {"model": Upload, "description": "It is so already, or was asked for before"},
-    **responses(401, 403, 404, 409, 503),
+    **responses(401, 403, 404, 409, 422, 503),
 }
 _ROWS_STAY = CancelRequest()
-_WITH_BODY: dict[int | str, dict[str, object]] = {**_ANSWERS, **responses(400, 413, 422)}
+_WITH_BODY: dict[int | str, dict[str, object]] = {**_ANSWERS, **responses(400, 413)}
 
 
 @both.post("/{upload_id}/pause", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Let an upload rest")
-def pause(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
+def pause(
+    upload_id: UploadInPath, caller: MayControlUploads, _: Once, gateway: TheGateway, response: Response
+) -> Upload:
     """Begin no further chunk of the upload until it is resumed; what is being worked on is finished."""
     return _ask(gateway, caller, upload_id, Verb.PAUSE, response)
 
@@ -36,7 +39,9 @@ def pause(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGatewa
 @both.post(
     "/{upload_id}/resume", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Go on with a paused one"
 )
-def resume(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
+def resume(
+    upload_id: UploadInPath, caller: MayControlUploads, _: Once, gateway: TheGateway, response: Response
+) -> Upload:
     """Go on where the upload was paused."""
     return _ask(gateway, caller, upload_id, Verb.RESUME, response)
 
@@ -47,6 +52,7 @@ def resume(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGatew
 def cancel(
     upload_id: UploadInPath,
     caller: MayControlUploads,
+    _: Once,
     gateway: TheGateway,
     response: Response,
     wanted: Annotated[CancelRequest, Body()] = _ROWS_STAY,
@@ -62,7 +68,9 @@ def cancel(
 @both.post(
     "/{upload_id}/retry", status_code=status.HTTP_202_ACCEPTED, responses=_ANSWERS, summary="Try a failed upload again"
 )
-def retry(upload_id: UploadInPath, caller: MayControlUploads, gateway: TheGateway, response: Response) -> Upload:
+def retry(
+    upload_id: UploadInPath, caller: MayControlUploads, _: Once, gateway: TheGateway, response: Response
+) -> Upload:
     """Work on all that has no outcome yet, from the stored file, as a further attempt; what was done stays done.
 
     That holds for duplicates too: a record that is worked only now and has the key of one that was accepted is rejected

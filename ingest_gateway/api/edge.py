@@ -53,12 +53,19 @@ class Edge:
     """The outermost ASGI layer of the API."""
 
     def __init__(
-        self, app: ASGIApp, *, http: GatewayHttp, limits: Limits, retirements: Mapping[str, Retirement]
+        self,
+        app: ASGIApp,
+        *,
+        http: GatewayHttp,
+        limits: Limits,
+        retirements: Mapping[str, Retirement],
+        large_bodies: Mapping[str, int],
     ) -> None:
         self._trusted = http.trusted_networks
         self._cors = cors(http.allowed_origins)
         self._app = self._cors(app)
         self._http, self._limits, self._retirements = http, limits, retirements
+        self._large_bodies = large_bodies
         self._asking = CapacityLimiter(_ASKING_AT_ONCE)
         self._slower = _Slower()
 
@@ -100,7 +107,7 @@ class Edge:
             await self._cors(refusal)(scope, receive, out)
             return
         try:
-            await self._app(scope, limited(receive, MAX_BODY_BYTES, self._http), out)
+            await self._app(scope, limited(receive, self._most_bytes(scope), self._http), out)
         except Exception:
             log.exception("request failed", path=scope["path"])
             if out.status:
@@ -113,9 +120,12 @@ class Edge:
             refused = await self._over_limit(scope["state"], headers)
             if refused is not None:
                 return too_many(refused)
-        if announced(headers) > MAX_BODY_BYTES:
-            return too_large(MAX_BODY_BYTES)
-        return None
+        most = self._most_bytes(scope)
+        return too_large(most) if announced(headers) > most else None
+
+    def _most_bytes(self, scope: Scope) -> int:
+        """How large the request's body may be: small, but for the paths that take files."""
+        return self._large_bodies.get(scope["path"], MAX_BODY_BYTES)
 
     async def _over_limit(self, state: MutableMapping[str, Any], headers: Headers) -> Verdict | None:
         """The verdict of an empty bucket: the address's, or that of a key or an organization which is known here."""

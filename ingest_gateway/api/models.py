@@ -4,9 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from ingest_gateway.filenames import clean_filename
+from rowstream.storage.parts import LEAST_PART_BYTES, MOST_PART_BYTES, MOST_PARTS
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=1_024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 Status = Literal[
     "awaiting_upload", "pending", "processing", "paused", "needs_review", "completed", "failed", "cancelled"
@@ -39,6 +42,76 @@ class ConfirmRequest(_Request):
     """An upload whose file has been sent."""
 
     upload_id: UUID = Field(description="From the answer with the presigned URL")
+
+
+class PartsRequest(PresignRequest):
+    """A file that is to be uploaded in parts."""
+
+    size_bytes: int = Field(strict=True, ge=1, description="The file's size in bytes")
+    part_bytes: int | None = Field(
+        None,
+        strict=True,
+        ge=LEAST_PART_BYTES,
+        le=MOST_PART_BYTES,
+        description="Size of each part but the last; without it, one that suits the file's size",
+    )
+
+
+class InParts(BaseModel):
+    """How to send the file: part 1 is its first `part_bytes` bytes, and so on."""
+
+    upload_id: UUID = Field(description="Ask for the parts' addresses with it, and complete it when all are there")
+    part_bytes: int = Field(description="Size of each part but the last")
+    parts: int = Field(description="How many parts there are")
+
+
+class SignRequest(_Request):
+    """Parts that are to be sent now."""
+
+    numbers: list[Annotated[int, Field(strict=True, ge=1, le=MOST_PARTS)]] = Field(
+        min_length=1, max_length=1_000, description="Their numbers; the first part is 1"
+    )
+
+
+class PartUrl(BaseModel):
+    """Where to PUT the bytes of one part."""
+
+    number: int
+    url: str = Field(description="Where to send the part; again, if it fails or has to be sent once more")
+    size_bytes: int = Field(description="So many bytes; a strict store takes no other number")
+
+
+class PartUrls(BaseModel):
+    """Where to send some parts."""
+
+    items: list[PartUrl]
+    expires_at: datetime = Field(description="Until when the addresses take them; ask again for fresh ones")
+
+
+class PartThere(BaseModel):
+    """A part that the store has."""
+
+    number: int
+    size_bytes: int
+    etag: str = Field(description="Its entity tag; with most stores, the MD5 of its bytes")
+
+
+class PartList(BaseModel):
+    """One page of the parts that the store has, by number."""
+
+    items: list[PartThere]
+    next_cursor: str | None = Field(description="Asks for the next page; null on the last one")
+
+
+class ReferenceRequest(_Request):
+    """An object that is stored already."""
+
+    record_type: str = Field(description="What each record is; GET /api/v1/record_types lists the known ones")
+    bucket: _Text = Field(description="Its bucket, which the gateway's operator has allowed")
+    key: _Text = Field(description="Its key")
+    etag: _Text | None = Field(None, description="Its entity tag; another object under this key is not taken")
+    version_id: _Text | None = Field(None, description="Its version; a newer one is not taken")
+    filename: str | None = Field(None, max_length=1_024, description="The name to show; the key's last part without it")
 
 
 class CancelRequest(_Request):

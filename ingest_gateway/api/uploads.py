@@ -8,16 +8,16 @@ from starlette import status
 
 from ingest_gateway import accept, queries
 from ingest_gateway.access.caller import MayReadUploads, MayWriteUploads
-from ingest_gateway.api import checks, cursors
+from ingest_gateway.api import checks, cursors, doors
 from ingest_gateway.api.checks import IdempotencyKey, UploadInPath
+from ingest_gateway.api.idempotency import Once, OnceRoute
 from ingest_gateway.api.models import ConfirmRequest, PresignedUrl, PresignRequest, Status, Upload, UploadList
 from ingest_gateway.api.roots import ROOTS, BothWays
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem, responses
-from rowstream.runtime.steps import Step, reached
 from rowstream.storage.store import ObjectInfo, ObjectMissing
 
-both = BothWays("uploads")
+both = BothWays("uploads", route_class=OnceRoute)
 routers = both.routers
 
 RecordTypeName = Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,100}$", description="Only of this record type")]
@@ -74,7 +74,9 @@ def presigned_url(
     },
     summary="Confirm an upload: its file has been sent",
 )
-def confirm(request: ConfirmRequest, caller: MayWriteUploads, gateway: TheGateway, response: Response) -> Upload:
+def confirm(
+    request: ConfirmRequest, caller: MayWriteUploads, _: Once, gateway: TheGateway, response: Response
+) -> Upload:
     """Look at the stored file and accept it: from a 2xx on, the upload is never lost and always comes to an end."""
     upload_id = request.upload_id
     with gateway.acting_for(caller.organization_id) as connection:
@@ -84,10 +86,7 @@ def confirm(request: ConfirmRequest, caller: MayWriteUploads, gateway: TheGatewa
     new = False
     if place.status == "awaiting_upload":
         found = _look(gateway, place, ROOTS[caller.way])
-        with gateway.acting_for(caller.organization_id) as connection:
-            new = accept.confirm(connection, caller, upload_id, found)
-        if new:
-            reached(Step.UPLOAD_ACCEPTED)
+        new = doors.take(gateway, caller, place, found, doors.sniffed(gateway, place, found))
     return checks.accepted(gateway, caller, upload_id, response, new=new)
 
 

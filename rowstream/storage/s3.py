@@ -1,5 +1,6 @@
 """S3 and what speaks like it: look, presign, stream."""
 
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import boto3
@@ -98,6 +99,16 @@ class S3Store:
                 self._client.delete_object(Bucket=bucket, Key=key)
         except ObjectMissing:
             pass
+
+    def keys_under(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The keys that begin so.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        with named_errors(bucket, prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                yield from (found["Key"] for found in page.get("Contents", ()))
 
     def put(self, bucket: str, key: str, body: BinaryIO) -> ObjectInfo:
         """Store a file, in parts when it is large."""

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -18,6 +17,7 @@ from rowstream.messages.upload_accepted import UploadAccepted
 from rowstream.messages.upload_status import UploadStatus
 from rowstream.records.registry import record_types
 from tests import gateways, servers
+from tests.problems import problem
 
 PRESIGN = "/api/v1/batch_uploads/presigned_url"
 UPLOADS_PATH = "/api/v1/batch_uploads"
@@ -53,21 +53,6 @@ def other(address: str, url: str) -> Iterator[httpx.Client]:
     organization = servers.make_organization(url, f"other {uuid4()}")
     with gateways.client_of(address, gateways.new_key(url, organization)) as client:
         yield client
-
-
-def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
-    """The body of an answer, which must be this problem and complete."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
-    assert body["type"] == f"urn:rowstream:problem:{kind}"
-    assert body["status"] == status
-    assert body["title"]
-    assert "json" not in body["title"], "read by people: JSON"
-    assert body["detail"]
-    assert body["instance"] == answer.request.url.path
-    assert body["correlation_id"] == answer.headers["x-correlation-id"]
-    return body
 
 
 def latin(**headers: str) -> dict[bytes, bytes]:

@@ -1,0 +1,84 @@
+"""The last steps of every way in over HTTP: an upload whose file is there is accepted, or refused since it is no text.
+
+Each function talks to the database and the object store, and may take as long as they do.
+"""
+
+from starlette import status
+
+from ingest_gateway import accept, sniff, waiting
+from ingest_gateway.access.caller import Caller
+from ingest_gateway.gateway import Gateway
+from ingest_gateway.problems import Problem
+from rowstream.errors import Retryable
+from rowstream.runtime.logging import get_logger
+from rowstream.runtime.steps import Step, reached
+from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing
+
+log = get_logger(__name__)
+
+
+def take(gateway: Gateway, caller: Caller, place: accept.Place, found: ObjectInfo, reason: str | None) -> bool:
+    """Accept the upload whose file was found at its place; False if it did not wait for it any more.
+
+    Args:
+        gateway: the adapters.
+        caller: who says that the file is there.
+        place: where.
+        found: what the store says of it.
+        reason: why it is no text, if it is none.
+
+    Raises:
+        Problem: 422, it is no text; the upload has failed, and nothing is kept of the file.
+        Retryable: the database does not answer.
+    """
+    if reason:
+        refuse(gateway, caller, place, reason)
+    with gateway.acting_for(caller.organization_id) as connection:
+        new = accept.confirm(connection, caller, place.upload_id, found, key=place.key)
+        now = accept.place_of(connection, place.upload_id)
+    if new:
+        reached(Step.UPLOAD_ACCEPTED)
+    elif now and not (now.accepted and now.key == place.key):  # it was given up meanwhile, or has another file
+        remove(gateway, waiting.LeftBehind(bucket=place.bucket, key=place.key, begun=None))
+    return new
+
+
+def sniffed(gateway: Gateway, place: accept.Place, found: ObjectInfo) -> str | None:
+    """Why the stored file is no text; None if it may be.
+
+    Raises:
+        Problem: 409, it is not the one that was found any more.
+        Retryable: the store does not answer.
+    """
+    try:
+        return sniff.look(gateway.store, place.bucket, place.key, found)
+    except (ObjectMissing, ObjectChanged) as error:
+        detail = f"the file of upload {place.upload_id} was replaced or removed just now; do this again"
+        raise Problem(status.HTTP_409_CONFLICT, "file_replaced", detail) from error
+
+
+def refuse(gateway: Gateway, caller: Caller, place: accept.Place, reason: str) -> None:
+    """End an upload whose file is no text.
+
+    Raises:
+        Problem: 422, always; says what the file looks like, and the way out.
+    """
+    with gateway.acting_for(caller.organization_id) as connection:
+        ended = waiting.refuse(connection, caller, place.upload_id, reason)
+        left = waiting.left_by(connection, place.upload_id) if ended else None
+    if left:
+        remove(gateway, left)
+    raise no_text(reason)
+
+
+def no_text(reason: str) -> Problem:
+    """422: the file is no text."""
+    return Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "not_a_table_of_text", reason)
+
+
+def remove(gateway: Gateway, left: waiting.LeftBehind) -> None:
+    """Remove what an upload that was not accepted left in the store; one that is away keeps it, and the log says so."""
+    try:
+        waiting.remove(gateway.store, left)
+    except Retryable as error:
+        log.warning("what an upload left in the object store is not removed", reason=str(error))
