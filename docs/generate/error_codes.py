@@ -17,8 +17,8 @@ def page() -> str:
         table(["code", "meaning", "what happens"], ((code(one.code), one.meaning, one.effect) for one in ERROR_CODES)),
         "## Why an upload as a whole fails",
         "An upload that failed has a `failure_code`, and a `failure_message` that says what was found and what to do. "
-        "The code is one of `FMT_*` and `S3_*`, or `UNK_001`: it could not be split, or some of its records are "
-        "unprocessed. `rowstream dead-letters list` shows those, each with its own `DB_*` or `UNK_*` code; "
+        "The code is one of `FMT_*` and `S3_*`, `DUP_002`, or `UNK_001`: it could not be split, or some of its records "
+        "are unprocessed. `rowstream dead-letters list` shows those, each with its own `DB_*` or `UNK_*` code; "
         "how to go on says [repair an upload](../how-to/repair-an-upload.md).",
         "## Business rules of the built-in record types",
         table(["record type", "code", "the rule"], _rules()),

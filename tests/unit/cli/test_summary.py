@@ -33,6 +33,11 @@ def test_the_headline_says_how_it_went(changes: dict[str, Any], said: str) -> No
     assert summary.headline(upload(**changes)) == said
 
 
+def test_the_details_name_the_upload_that_had_the_same_file() -> None:
+    assert ("same file as", "upload 7") in summary.details(upload(duplicate_of="7"))
+    assert "same file as" not in dict(summary.details(upload(duplicate_of=None)))
+
+
 def test_outcomes_add_up_and_every_code_has_an_example() -> None:
     examples = {"VAL_001": rejection(1_234, "VAL_001", "VAL_005", "VAL_005"), "VAL_002": rejection(7, "VAL_002")}
     assert lines(summary.outcomes(upload(), examples)) == [
