@@ -30,11 +30,13 @@ class Health:
             self._waiting.pop(what, None)
             WAITING.labels(what).set(0)
 
-    def waiting(self, what: str, why: str) -> None:
-        """`what` is not there (any more), and why."""
+    def waiting(self, what: str, why: str) -> bool:
+        """`what` is not there (any more), and why; True if that is news."""
         with self._lock:
+            is_news = self._waiting.get(what) != why
             self._waiting[what] = why
             WAITING.labels(what).set(1)
+        return is_news
 
     def degraded(self, what: str, why: str | None) -> None:
         """`what` is not as it should be (None: it is again), and the service goes on without it, ready as it is."""

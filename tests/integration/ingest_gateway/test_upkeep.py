@@ -1,14 +1,18 @@
 """What is looked after by the clock: readiness, and uploads whose files never came."""
 
+import json
 from collections.abc import Iterator
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from ingest_gateway import upkeep
 from ingest_gateway.gateway import Gateway
 from rowstream.messages import codec
 from rowstream.messages.upload_status import UploadStatus
+from rowstream.runtime.service import probe
+from rowstream.runtime.settings import StorageSettings
 from tests import gateways, servers
 
 
@@ -40,7 +44,33 @@ def test_a_missing_bucket_is_told(database_url: str, object_store: servers.Serve
     storage = servers.storage_settings(object_store).model_copy(update={"bucket": "not-there"})
     with gateways.opened(gateways.gateway_settings(database_url, storage)) as gateway:
         assert not upkeep.look(gateway)
-        assert gateway.health.waiting_for == ["object store: there is no bucket 'not-there'; make it"]
+        assert gateway.health.waiting_for == ["object store: the bucket is not there; make it"]
+
+
+def test_strangers_learn_what_is_waited_for_and_nothing_else(database_url: str) -> None:
+    port = servers.free_port()
+    dead = f"postgresql://operator:secret@127.0.0.1:{port}/private_name"
+    storage = StorageSettings.model_validate(
+        {
+            "endpoint_url": f"http://127.0.0.1:{port}",
+            "bucket": "private-bucket",
+            "access_key_id": "k",
+            "secret_access_key": "s",
+        }
+    )
+    for url, waits_for in ((dead, ["database", "object store"]), (database_url, ["object store"])):
+        with gateways.opened(gateways.gateway_settings(url, storage)) as gateway, capture_logs() as lines:
+            assert not upkeep.look(gateway)
+            assert not upkeep.look(gateway)
+            answer = probe("/readyz", gateway.health)
+        assert answer
+        assert json.loads(answer[2]) == {
+            "ready": False,
+            "waiting_for": [f"{part}: does not answer" for part in waits_for],
+        }
+        told = [line["part"] for line in lines if line["event"] == "waiting"]
+        assert told == waits_for, "the log says why, once"
+    assert "private-bucket" in str(lines)
 
 
 def test_what_goes_away_is_told_again(gateway: Gateway, database_url: str, postgres: servers.Postgres) -> None:
