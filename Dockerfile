@@ -18,7 +18,8 @@ RUN python -m venv /opt/rowstream \
 FROM python:3.11.13-slim-bookworm
 LABEL org.opencontainers.image.title="rowstream" org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/rowstream /opt/rowstream
-RUN useradd --uid 10001 --user-group --create-home --home-dir /srv/rowstream rowstream
+RUN useradd --uid 10001 --user-group --create-home --home-dir /srv/rowstream rowstream \
+    && install --directory --mode 700 --owner rowstream --group rowstream /srv/rowstream/secrets
 USER 10001:10001
 WORKDIR /srv/rowstream
 ENV PATH=/opt/rowstream/bin:$PATH \

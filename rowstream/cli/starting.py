@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rowstream.cli.options import DEFAULT_STATE_DIR
 from rowstream.cli.output import answer, note
-from rowstream.stack.addresses import API_KEY, Addresses, without_password
+from rowstream.stack.addresses import API_KEY, OWNER_PASSWORD, Addresses, without_password
 from rowstream.stack.runner import Announcing, Ended, Event, Ready, Recycled, Starting
 
 if TYPE_CHECKING:
@@ -84,14 +84,16 @@ class StartView:
 def say_ready(addresses: Addresses, state_dir: Path, *, for_person: bool) -> None:
     """Say where a ready system can be reached: one line for a log, or for a person also what to do with it."""
     key = state_dir / API_KEY
+    owner = f"{addresses.owner}  password in {state_dir / OWNER_PASSWORD}" if addresses.owner else ""
     if not for_person:
-        answer(f"ready  {addresses.line()}  api key in {key}")
+        answer(f"ready  {addresses.line()}  api key in {key}" + (f"  owner {owner}" if owner else ""))
         return
     here = "" if state_dir == DEFAULT_STATE_DIR else f" --state-dir {shlex.quote(str(state_dir))}"
     answer("\nready; Ctrl-C stops it\n")
     for name, value in (
         ("API", f"{addresses.gateway}  (opens in a browser)"),
         ("API key", f"in {key}"),
+        *([("owner", owner)] if owner else []),
         ("database", without_password(addresses.database)),
         ("broker", addresses.broker),
         ("storage", f"{addresses.storage or 'AWS'}  bucket {addresses.bucket}"),

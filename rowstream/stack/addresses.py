@@ -9,6 +9,8 @@ from rowstream.stack.state_dir import StateDir
 
 SYSTEM = "system.json"
 API_KEY = "api_key"
+OWNER = "owner@localhost"
+OWNER_PASSWORD = "owner_password"  # noqa: S105 - the name of the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,8 @@ class Addresses:
         bucket: where uploads are stored.
         api_key: of the default organization.
         metrics: for each service the URL of each of its processes' /metrics.
+        owner: e-mail address of the default organization's first owner; empty once that one has another password.
+        owner_password: goes with it.
     """
 
     gateway: str
@@ -32,6 +36,8 @@ class Addresses:
     bucket: str
     api_key: str = field(repr=False)
     metrics: Mapping[str, tuple[str, ...]]
+    owner: str = ""
+    owner_password: str = field(default="", repr=False)
 
     def as_json(self) -> dict[str, Any]:
         """What `rowstream up --json` prints; holds the secrets."""

@@ -6,17 +6,19 @@ since these jobs need the heaviest imports of all, and a supervisor that lives f
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from rowstream.database import connection, keys
+from rowstream.database import connection, keys, users
 from rowstream.database.migrate import migrate
 from rowstream.errors import RowstreamError
 from rowstream.records.registry import announced, record_types
+from rowstream.runtime import passwords, secrets
 from rowstream.runtime.settings import ServiceSettings
-from rowstream.stack.addresses import API_KEY
+from rowstream.stack.addresses import API_KEY, OWNER, OWNER_PASSWORD
 from rowstream.stack.broker import make_topics, note_announced
 from rowstream.stack.fingerprint import note_prepared
-from rowstream.stack.state_dir import StateDir
+from rowstream.stack.state_dir import SECRETS, StateDir
 
 
 def ensure_api_key(database_url: str, known: str | None) -> str:
@@ -36,8 +38,56 @@ def ensure_api_key(database_url: str, known: str | None) -> str:
         engine.dispose()
 
 
+def ensure_owner(database_url: str, known: str | None, keep: Callable[[str], None]) -> bool:
+    """Make the default organization's first owner, where nobody owns it.
+
+    Args:
+        database_url: of a database that has the organization.
+        known: the password that is kept of earlier, if one is.
+        keep: keeps a password; called before the owner is made, so that no owner is made whose password nobody knows.
+
+    Returns:
+        Whether the password that is kept is the owner's.
+
+    Raises:
+        Retryable: the database does not answer.
+    """
+    engine = connection.make_engine(database_url, service="up", pool_size=1)
+    try:
+        with connection.retryable_errors(), engine.begin() as conn:
+            owner = users.find(conn, OWNER)
+            if owner is not None:
+                return bool(known and owner.password_hash and passwords.is_right(owner.password_hash, known))
+            if users.has_owner(conn, keys.DEFAULT_ORGANIZATION):
+                return False
+            password = known or passwords.random_password()
+            keep(password)
+            made = users.make_user(conn, OWNER, "Owner", passwords.hash_password(password))
+            if made is not None:
+                users.make_member(conn, keys.DEFAULT_ORGANIZATION, made, "owner", by="rowstream up")
+            return made is not None
+    finally:
+        engine.dispose()
+
+
+def ensure_secrets(path: Path) -> None:
+    """Make the secrets file of a system that has none.
+
+    Raises:
+        Fatal: what is there is none.
+    """
+    if path.exists():
+        secrets.read(path)
+    else:
+        secrets.write(path, secrets.new_secrets())
+
+
 def prepare_database(settings: ServiceSettings, state: StateDir) -> None:
-    """Migrate the database, make the topics of announced record types, and keep a valid API key in the state folder."""
+    """Migrate the database, make the topics of announced record types, and keep in the state folder what lets one in.
+
+    That is a valid API key, the first owner's password, and the secrets that tokens are signed with.
+    """
+    ensure_secrets(state.path / SECRETS)
     url = settings.database.url.get_secret_value()
     migrate(url, list(record_types().values()))
     note_announced(state, announced())
@@ -47,6 +97,8 @@ def prepare_database(settings: ServiceSettings, state: StateDir) -> None:
     key = ensure_api_key(url, known)
     if key != known:
         state.write(API_KEY, key)
+    if not ensure_owner(url, state.read(OWNER_PASSWORD), partial(state.write, OWNER_PASSWORD)):
+        state.forget(OWNER_PASSWORD)
     note_prepared(state)
 
 

@@ -5,6 +5,7 @@ They are started with `python -P`: a file in the present folder that happens to 
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from rowstream.stack.part import Part
 from rowstream.stack.probes import answers_ready
@@ -49,7 +50,13 @@ def service_parts(
 
 
 def service_environment(
-    inherited: Mapping[str, str], *, broker: str, database: str, storage: Mapping[str, str], embedded_broker: bool
+    inherited: Mapping[str, str],
+    *,
+    broker: str,
+    database: str,
+    storage: Mapping[str, str],
+    secrets_file: Path,
+    embedded_broker: bool,
 ) -> dict[str, str]:
     """What every service finds in its environment.
 
@@ -58,6 +65,7 @@ def service_environment(
         broker: bootstrap servers.
         database: address, with password.
         storage: settings of the object store, by the name after ROWSTREAM_STORAGE__.
+        secrets_file: of the gateway, unless the environment names another.
         embedded_broker: whether the broker is the embedded one.
     """
     return {
@@ -67,6 +75,7 @@ def service_environment(
         "MALLOC_ARENA_MAX": "2",
         # The embedded broker lets the first members of a group wait for half of this, in whole seconds.
         **({"ROWSTREAM_KAFKA__SESSION_TIMEOUT_MS": "4000"} if embedded_broker else {}),
+        "ROWSTREAM_ACCESS__SECRETS_FILE": str(secrets_file),
         **inherited,
         "PYTHONUNBUFFERED": "1",
         "ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS": broker,

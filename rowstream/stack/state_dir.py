@@ -4,10 +4,12 @@ STATE_DIR/
   lock                held by the `up` that runs here; holds its process id
   system.json         addresses of the running system, secrets included
   api_key             the default organization's key
+  owner_password      of owner@localhost, the default organization's first owner, as long as it is theirs
+  secrets.json        the keys that sign tokens
   database_password   of the embedded database
   ports.json          the ports of last time
   topics.json         the partition counts of last time
-      prepared            which code prepared the database
+  prepared            which code prepared the database
   logs/               one file a part
   postgres/ objects/  the data
 """
@@ -25,6 +27,7 @@ from typing import Any
 
 from rowstream.errors import Fatal
 
+SECRETS = "secrets.json"
 NEEDED_BYTES = 500_000_000
 
 

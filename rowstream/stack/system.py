@@ -3,13 +3,13 @@
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rowstream.errors import Fatal
 from rowstream.stack import ports
-from rowstream.stack.addresses import API_KEY, SYSTEM, Addresses
+from rowstream.stack.addresses import API_KEY, OWNER, OWNER_PASSWORD, SYSTEM, Addresses
 from rowstream.stack.broker import BROKER, announced_types, broker_part, make_topics
 from rowstream.stack.fingerprint import is_prepared
 from rowstream.stack.jobs import DATABASE_JOB, job_part
@@ -18,7 +18,7 @@ from rowstream.stack.part import Part
 from rowstream.stack.postgres import DATABASE, database_url, postgres_part
 from rowstream.stack.runner import Announcing, Tell
 from rowstream.stack.services import GATEWAY, PROCESSOR, SPLITTER, service_environment, service_names, service_parts
-from rowstream.stack.state_dir import StateDir, full_disk
+from rowstream.stack.state_dir import SECRETS, StateDir, full_disk
 from rowstream.stack.supervisor import Supervisor
 
 BUCKET = "rowstream"
@@ -78,7 +78,7 @@ async def running(options: Options, tell: Tell) -> AsyncIterator[tuple[Addresses
                 supervisor.upkeep.append(_recycler(state, numbers, names, environment, limit, supervisor))
                 if announced := announced_types(state):
                     tell(Announcing(BROKER, announced))
-            addresses = find_addresses(environment, numbers, names, state.read(API_KEY) or "")
+            addresses = with_secrets(find_addresses(environment, numbers, names), state)
             addresses.save(state)
             yield addresses, supervisor
         finally:
@@ -97,6 +97,7 @@ def infrastructure(options: Options, state: StateDir, numbers: Mapping[str, int]
         broker=options.broker or f"127.0.0.1:{numbers[BROKER]}",
         database=options.database or database_url(state, numbers[DATABASE]),
         storage=storage_settings(options.storage, numbers[STORAGE]),
+        secrets_file=state.path / SECRETS,
         embedded_broker=options.broker is None,
     )
 
@@ -184,10 +185,8 @@ def choose_ports(options: Options, state: StateDir) -> dict[str, int]:
     return chosen
 
 
-def find_addresses(
-    environment: Mapping[str, str], numbers: Mapping[str, int], names: Mapping[str, str], api_key: str
-) -> Addresses:
-    """The addresses of a system, from its services' environment and ports."""
+def find_addresses(environment: Mapping[str, str], numbers: Mapping[str, int], names: Mapping[str, str]) -> Addresses:
+    """The addresses of a system, from its services' environment and ports; without what lets one in."""
     metrics: dict[str, tuple[str, ...]] = {}
     for name, service in names.items():
         metrics[service] = (*metrics.get(service, ()), f"http://127.0.0.1:{numbers[name]}/metrics")
@@ -197,8 +196,19 @@ def find_addresses(
         database=environment["ROWSTREAM_DATABASE__URL"],
         storage=environment["ROWSTREAM_STORAGE__ENDPOINT_URL"],
         bucket=environment.get("ROWSTREAM_STORAGE__BUCKET", BUCKET),
-        api_key=api_key,
+        api_key="",
         metrics=metrics,
+    )
+
+
+def with_secrets(addresses: Addresses, state: StateDir) -> Addresses:
+    """The same with the API key and the owner's password that the state folder keeps."""
+    password = state.read(OWNER_PASSWORD)
+    return replace(
+        addresses,
+        api_key=state.read(API_KEY) or "",
+        owner=OWNER if password else "",
+        owner_password=password or "",
     )
 
 

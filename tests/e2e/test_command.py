@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import pytest
 
 from rowstream.database.invariants import check
@@ -98,6 +99,16 @@ def done(place: Place, file: Path) -> dict[str, Any]:
     assert (result.code, result.err, result.out.count("\n")) == (0, "", 1)
     found: dict[str, Any] = json.loads(result.out)
     return found
+
+
+def test_the_first_owner_logs_in(place: Place) -> None:
+    system = place.addresses
+    assert (place.folder / "owner_password").read_text() == system.owner_password
+    with httpx.Client(base_url=system.gateway, timeout=60) as client:
+        session = client.post("/auth/login", json={"email": system.owner, "password": system.owner_password}).json()
+        assert (session["user"]["email"], session["role"]) == ("owner@localhost", "owner")
+        headers = {"Authorization": f"Bearer {session['access_token']}"}
+        assert client.get("/api/v1/batch_uploads", headers=headers).status_code == 200
 
 
 def test_a_program_gets_one_object(done: dict[str, Any], file: Path) -> None:

@@ -15,6 +15,7 @@ import typer
 from docs.generate.pages import ROOT
 from rowstream.cli.main import app
 from rowstream.runtime.health import Health
+from rowstream.runtime.secrets import SETTING
 from rowstream.runtime.service import probe
 from rowstream.stack.bootstrap import JOBS
 
@@ -62,6 +63,8 @@ def test_every_command_is_one(services: dict[str, Any]) -> None:
                 case ["python", "-P", "-m", module]:
                     assert importlib.util.find_spec(f"{module}.__main__"), name
                     started.add(module)
+                case ["rowstream", "secrets", "make", file]:
+                    assert file == services["ingest_gateway"]["environment"][SETTING]
                 case ["rowstream", verb, *options]:
                     known = {option for parameter in verbs[verb].params for option in parameter.opts}
                     assert set(options) <= known
@@ -74,15 +77,21 @@ def test_every_command_is_one(services: dict[str, Any]) -> None:
 
 def test_services_start_after_the_jobs_and_the_jobs_after_the_servers(services: dict[str, Any]) -> None:
     for name in SERVICES:
-        assert services[name]["depends_on"] == {
-            job: {"condition": "service_completed_successfully"} for job in JOBS_DONE_FIRST
-        }
+        jobs = JOBS_DONE_FIRST | ({"secrets"} if name == "ingest_gateway" else set())
+        assert services[name]["depends_on"] == {job: {"condition": "service_completed_successfully"} for job in jobs}
     for name in JOBS_DONE_FIRST:
         ((server, condition),) = services[name]["depends_on"].items()
         assert condition == {"condition": "service_healthy"}
         assert services[server]["healthcheck"]["test"][0] == "CMD"
     for service in services.values():
         assert set(service.get("depends_on", ())) <= services.keys()
+
+
+def test_the_secrets_file_is_written_by_its_job_and_read_by_the_gateway_alone(services: dict[str, Any]) -> None:
+    folder = str(Path(services["ingest_gateway"]["environment"][SETTING]).parent)
+    mounted = {name: one["volumes"] for name, one in services.items() if "secrets:" in str(one.get("volumes"))}
+    assert mounted == {"secrets": [f"secrets:{folder}"], "ingest_gateway": [f"secrets:{folder}:ro"]}
+    assert f"--owner rowstream --group rowstream {folder}\n" in DOCKERFILE, "a new volume is owned as it is there"
 
 
 def test_images_are_pinned_by_version(services: dict[str, Any]) -> None:
@@ -100,7 +109,7 @@ def test_ports_are_bound_to_this_machine(services: dict[str, Any]) -> None:
 
 
 def test_secrets_come_from_the_environment(services: dict[str, Any]) -> None:
-    secret = re.compile(r"PASSWORD$|SECRET|_ACCESS_KEY$|API_KEY$")
+    secret = re.compile(r"PASSWORD$|SECRET(?!S_FILE$)|_ACCESS_KEY$|API_KEY$")
     for service in services.values():
         for name, value in service.get("environment", {}).items():
             if secret.search(name):
@@ -113,7 +122,7 @@ def test_secrets_come_from_the_environment(services: dict[str, Any]) -> None:
 
 
 def test_containers_of_ours_may_do_little(services: dict[str, Any]) -> None:
-    for name in SERVICES | JOBS_DONE_FIRST:
+    for name in SERVICES | JOBS_DONE_FIRST | {"secrets"}:
         assert services[name]["read_only"] is True
         assert services[name]["cap_drop"] == ["ALL"]
     assert re.search(r"^USER 10001:10001$", DOCKERFILE, re.MULTILINE)

@@ -142,7 +142,17 @@ def system() -> Iterator[Up]:
 
 def test_up_prints_every_address_as_one_json_object(system: Up) -> None:
     printed: dict[str, Any] = json.loads(system.answer)
-    assert list(printed) == ["gateway", "broker", "database", "storage", "bucket", "api_key", "metrics"]
+    assert list(printed) == [
+        "gateway",
+        "broker",
+        "database",
+        "storage",
+        "bucket",
+        "api_key",
+        "metrics",
+        "owner",
+        "owner_password",
+    ]
     assert set(topic_partitions(printed["broker"])) >= {topic.name for topic in TOPICS}
     with psycopg.connect(printed["database"]) as connection:
         assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (1,)
@@ -151,18 +161,20 @@ def test_up_prints_every_address_as_one_json_object(system: Up) -> None:
 
 def test_no_secret_is_shown_and_nobody_else_is_listened_to(system: Up) -> None:
     children, state = system.children(), system.place.state
-    password, key = ((state / name).read_text() for name in ("database_password", "api_key"))
-    assert password in system.answer
-    assert key in system.answer
+    secrets = [(state / name).read_text() for name in ("database_password", "api_key", "owner_password")]
+    assert all(secret in system.answer for secret in secrets)
+    secrets += [
+        key[part] for key in json.loads((state / "secrets.json").read_text())["keys"] for part in key.keys() & "dk"
+    ]
+    assert len(secrets) == 5
     shown = " ".join(word for child in children for word in child.cmdline())
     shown += "".join(log.read_text() for log in (state / "logs").iterdir()) + system.notes
-    assert password not in shown
-    assert key not in shown
+    assert not [secret for secret in secrets if secret in shown]
 
     servers = (one for child in children for one in child.net_connections("inet") if one.status == psutil.CONN_LISTEN)
     assert {server.laddr.ip for server in servers} == {"127.0.0.1"}
-    secrets = [state / name for name in ("system.json", "api_key", "database_password")]
-    assert [path.stat().st_mode & 0o777 for path in secrets] == [0o600] * 3
+    names = ("system.json", "api_key", "database_password", "owner_password", "secrets.json")
+    assert [(state / name).stat().st_mode & 0o777 for name in names] == [0o600] * 5
     assert state.stat().st_mode & 0o066 == 0
 
 

@@ -1,5 +1,6 @@
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,17 @@ SYSTEM = Addresses(
     bucket="rowstream",
     api_key="rs_hidden",
     metrics={},
+    owner="owner@localhost",
+    owner_password="hidden",  # noqa: S106 - looked for below
 )
 
 
 def test_a_log_gets_one_line_with_every_address(capsys: pytest.CaptureFixture[str]) -> None:
     say_ready(SYSTEM, Path("/s"), for_person=False)
+    assert capsys.readouterr().out == (
+        f"ready  {SYSTEM.line()}  api key in /s/api_key  owner owner@localhost  password in /s/owner_password\n"
+    )
+    say_ready(replace(SYSTEM, owner=""), Path("/s"), for_person=False)
     assert capsys.readouterr().out == f"ready  {SYSTEM.line()}  api key in /s/api_key\n"
 
 
@@ -73,6 +80,7 @@ def test_a_person_is_also_told_what_to_do(capsys: pytest.CaptureFixture[str]) ->
     say_ready(SYSTEM, Path("/a b"), for_person=True)
     shown = capsys.readouterr().out
     assert "  API       http://127.0.0.1:8000  (opens in a browser)\n  API key   in /a b/api_key\n" in shown
+    assert "  owner     owner@localhost  password in /a b/owner_password\n" in shown
     assert "Ctrl-C stops it" in shown
     assert shown.endswith("rowstream upload FILE --record-type TYPE --state-dir '/a b'\n")
     assert "hidden" not in shown

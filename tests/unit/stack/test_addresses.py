@@ -14,12 +14,24 @@ SYSTEM = Addresses(
     bucket="rowstream",
     api_key="rs_hidden",
     metrics={"splitter": ("http://127.0.0.1:1/metrics",)},
+    owner="owner@localhost",
+    owner_password="hidden",  # noqa: S106 - looked for below
 )
 
 
 def test_what_up_prints_as_json() -> None:
     printed = json.loads(json.dumps(SYSTEM.as_json()))
-    assert list(printed) == ["gateway", "broker", "database", "storage", "bucket", "api_key", "metrics"]
+    assert list(printed) == [
+        "gateway",
+        "broker",
+        "database",
+        "storage",
+        "bucket",
+        "api_key",
+        "metrics",
+        "owner",
+        "owner_password",
+    ]
     assert printed["metrics"] == {"splitter": ["http://127.0.0.1:1/metrics"]}
     assert "hidden" in printed["database"]
 
@@ -31,6 +43,9 @@ def test_a_saved_system_is_found_again(tmp_path: Path) -> None:
     found = Addresses.saved(state)
     assert found is not None
     assert (found.gateway, found.api_key) == (SYSTEM.gateway, SYSTEM.api_key)
+    older = {name: value for name, value in SYSTEM.as_json().items() if not name.startswith("owner")}
+    state.write_json("system.json", older)
+    assert (Addresses.saved(state) or SYSTEM).owner_password == ""
     state.write("system.json", "{}")
     assert Addresses.saved(state) is None
 

@@ -7,7 +7,7 @@ from rowstream.stack.jobs import DATABASE_JOB
 from rowstream.stack.part import Part
 from rowstream.stack.services import service_environment, service_names, service_parts
 from rowstream.stack.state_dir import StateDir
-from rowstream.stack.system import Options, choose_ports, find_addresses, must_be_ready, storage_settings
+from rowstream.stack.system import Options, choose_ports, find_addresses, must_be_ready, storage_settings, with_secrets
 
 
 def test_services_have_a_process_each_and_processors_as_many_as_asked() -> None:
@@ -29,8 +29,10 @@ def test_what_the_user_sets_reaches_the_services_but_not_over_what_the_system_kn
         broker="b:1",
         database="postgresql://here",
         storage={"BUCKET": "mine"},
+        secrets_file=Path("/here/secrets.json"),
         embedded_broker=True,
     )
+    assert environment["ROWSTREAM_ACCESS__SECRETS_FILE"] == "/here/secrets.json"
     assert environment["ROWSTREAM_SPLITTER__SLOTS"] == "3"
     assert environment["ROWSTREAM_DATABASE__URL"] == "postgresql://here"
     assert environment["ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS"] == "b:1"
@@ -80,13 +82,37 @@ def test_addresses_list_the_metrics_of_every_process() -> None:
     names = service_names(2)
     numbers = {name: number for number, name in enumerate(names, 7000)}
     environment = service_environment(
-        {}, broker="b:1", database="d", storage=storage_settings(None, 9), embedded_broker=False
+        {"ROWSTREAM_ACCESS__SECRETS_FILE": "mine"},
+        broker="b:1",
+        database="d",
+        storage=storage_settings(None, 9),
+        secrets_file=Path("here"),
+        embedded_broker=False,
     )
-    addresses = find_addresses(environment, numbers, names, "key")
+    assert environment["ROWSTREAM_ACCESS__SECRETS_FILE"] == "mine"
+    addresses = find_addresses(environment, numbers, names)
     assert addresses.gateway == "http://127.0.0.1:7000"
     assert addresses.bucket == "rowstream"
     assert addresses.metrics["record_processor"] == ("http://127.0.0.1:7002/metrics", "http://127.0.0.1:7003/metrics")
     assert addresses.metrics["ingest_gateway"] == ("http://127.0.0.1:7000/metrics",)
+
+
+def test_the_owner_is_named_while_their_password_is_kept(state: StateDir) -> None:
+    addresses = find_addresses(
+        {
+            "ROWSTREAM_KAFKA__BOOTSTRAP_SERVERS": "",
+            "ROWSTREAM_DATABASE__URL": "",
+            "ROWSTREAM_STORAGE__ENDPOINT_URL": "",
+        },
+        {"ingest_gateway": 1},
+        {},
+    )
+    without = with_secrets(addresses, state)
+    assert (without.api_key, without.owner, without.owner_password) == ("", "", "")
+    state.write("api_key", "rs_1")
+    state.write("owner_password", "2")
+    found = with_secrets(addresses, state)
+    assert (found.api_key, found.owner, found.owner_password) == ("rs_1", "owner@localhost", "2")
 
 
 def test_a_password_in_the_options_is_not_shown() -> None:
