@@ -22,6 +22,8 @@ from rowstream.database.connection import retryable_errors
 from rowstream.database.migrate import is_migrated
 from rowstream.errors import Retryable
 from rowstream.runtime.logging import get_logger
+from rowstream.storage.lifecycle import ERRORS, ERRORS_DAYS, Outcome
+from rowstream.storage.store import ObjectMissing
 
 log = get_logger(__name__)
 
@@ -118,6 +120,19 @@ def sweep_answers(gateway: Gateway) -> int:
     return forgotten
 
 
+def sweep_exports(gateway: Gateway) -> int:
+    """Remove error exports that are too old, where the store does not do so by rules of its own; returns how many."""
+    bucket, lifecycle = gateway.settings.storage.bucket, gateway.store.lifecycle
+    try:
+        if lifecycle.state(bucket) is Outcome.AS_WANTED:
+            return 0
+    except Retryable as error:  # the gateway need not be allowed to see the rules
+        log.debug("rules of the bucket not seen", reason=str(error))
+    except ObjectMissing:
+        return 0  # the bucket itself is gone, which the health tells
+    return lifecycle.remove_old(bucket, ERRORS, before=datetime.now(UTC) - timedelta(days=ERRORS_DAYS))
+
+
 def _organizations(gateway: Gateway) -> Sequence[UUID]:
     with retryable_errors(), gateway.keys.connect() as connection:
         return connection.execute(select(organizations.c.id)).scalars().all()
@@ -166,6 +181,7 @@ _SWEEPS: dict[str, tuple[Callable[[Gateway], int], float]] = {
     "uploads whose files never came": (sweep, 60.0),
     "answers to requests with an Idempotency-Key": (sweep_answers, 600.0),
     "parts that nobody will put together": (sweep_parts, 3_600.0),
+    "error exports that are too old": (sweep_exports, 21_600.0),
     "nonces of signed requests": (sweep_nonces, 60.0),
 }
 """What is swept, and every how many seconds."""

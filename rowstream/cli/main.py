@@ -17,7 +17,20 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from rowstream.cli import control, dead_letters, demo, doctor, keys, records, secrets, sources, system, topics, uploads
+from rowstream.cli import (
+    control,
+    dead_letters,
+    demo,
+    doctor,
+    keys,
+    records,
+    secrets,
+    sources,
+    storage,
+    system,
+    topics,
+    uploads,
+)
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import WrongUsage
 from rowstream.cli.output import answer, note
@@ -68,6 +81,7 @@ VERBS: dict[str, tuple[Verb | Group, ...]] = {
         doctor.doctor,
         system.migrate,
         topics.topics,
+        Group("storage", "The bucket's rules: what becomes of files with time.", (storage.apply, storage.show)),
         Group("sources", "The file that says who hands in by S3 and by SFTP.", (sources.check,)),
         Group("keys", "Make, list and end the keys of the API.", (keys.create, keys.list_, keys.revoke)),
         Group("secrets", "Make and renew the file of the keys that sign tokens.", (secrets.make, secrets.rotate)),

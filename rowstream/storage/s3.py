@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.settings import StorageSettings
+from rowstream.storage.lifecycle import Lifecycle
 from rowstream.storage.parts import Parts
 from rowstream.storage.s3_errors import named_errors
 from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, PresignedUpload, StoreUnavailable
@@ -21,7 +22,10 @@ _READ_TRIES = 5
 
 
 class S3Store:
-    """The object store; safe to use from several threads. `parts` are the calls about objects sent in parts."""
+    """The object store; safe to use from several threads.
+
+    `parts` are the calls about objects sent in parts, `lifecycle` those about what becomes of objects with time.
+    """
 
     def __init__(self, settings: StorageSettings) -> None:
         secret = settings.secret_access_key
@@ -43,6 +47,7 @@ class S3Store:
             ),
         )
         self.parts = Parts(self._client)
+        self.lifecycle = Lifecycle(self._client)
 
     def look(self, bucket: str, key: str) -> ObjectInfo:
         """Entity tag, size and version of an object.
