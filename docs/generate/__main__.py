@@ -14,7 +14,7 @@ def main() -> None:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             sys.stdout.write(f"wrote docs/reference/{name}\n")
-    for path in FOLDER.glob("*.md"):
+    for path in (*FOLDER.glob("*.md"), *FOLDER.glob("*.json")):
         if path.name not in made:
             path.unlink()
             sys.stdout.write(f"removed docs/reference/{path.name}\n")

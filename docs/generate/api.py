@@ -25,7 +25,7 @@ _QUERIES: Final = {
 
 def page() -> str:
     """Every operation and every body."""
-    openapi = _description()
+    openapi = description()
     return document(
         "The HTTP API",
         "the gateway's OpenAPI description",
@@ -45,7 +45,7 @@ def page() -> str:
     )
 
 
-def _description() -> Json:
+def description() -> Json:
     """The description, from an application that is made but serves nobody: nothing connects before it is used."""
     gateway = open_gateway(GatewaySettings(), Health())
     try:

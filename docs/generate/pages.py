@@ -1,11 +1,13 @@
 """Which reference pages there are."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from docs.generate import api, command, error_codes, messages, metrics, record_types, sdk, settings, tables
 from docs.generate.markdown import bullets, document
+from ingest_gateway.api.asyncapi import asyncapi
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -23,10 +25,17 @@ _PAGES: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
 }
 
 
+_DESCRIPTIONS: Final[Mapping[str, tuple[str, Callable[[], Mapping[str, object]]]]] = {
+    "openapi.json": ("The HTTP API for programs (OpenAPI 3.1), as a gateway serves it", api.description),
+    "asyncapi.json": ("Topics and messages for programs (AsyncAPI 3), as a gateway serves them", asyncapi),
+}
+
+
 def pages() -> dict[str, str]:
     """Every reference page, by file name."""
     made = {name: make() for name, (_, make) in _PAGES.items()}
-    return {"README.md": _index(), **made}
+    described = {name: json.dumps(make(), indent=1) + "\n" for name, (_, make) in _DESCRIPTIONS.items()}
+    return {"README.md": _index(), **made, **described}
 
 
 def _index() -> str:
@@ -34,5 +43,5 @@ def _index() -> str:
         "Reference",
         "docs/generate",
         "Made from the code: `make docs` writes these pages anew, and a test fails when one is not what the code says.",
-        bullets(f"[{title}]({name})" for name, (title, _) in _PAGES.items()),
+        bullets(f"[{title}]({name})" for name, (title, _) in {**_PAGES, **_DESCRIPTIONS}.items()),
     )

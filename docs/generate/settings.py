@@ -1,6 +1,6 @@
 """The page of the settings, from each service's tree of pydantic models and from the command's options."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
@@ -68,10 +68,12 @@ def _shared() -> Iterator[str]:
 def _slices() -> Iterator[str]:
     for service, tree in _SERVICES.items():
         yield f"## {service}"
-        for name in tree.model_fields.keys() - ServiceSettings.model_fields.keys():
-            model = _model(tree.model_fields[name])
-            yield one_line(model.__doc__)
-            yield table(_HEADERS, _rows(model, name))
+        for name, field in tree.model_fields.items():
+            model, shared = _model(field), ServiceSettings.model_fields.get(name)
+            known = _model(shared).model_fields if shared else {}
+            if model.model_fields.keys() != known.keys():
+                yield one_line(model.__doc__)
+                yield table(_HEADERS, _rows(model, name, but=known))
 
 
 def _model(field: FieldInfo) -> type[BaseModel]:
@@ -81,8 +83,11 @@ def _model(field: FieldInfo) -> type[BaseModel]:
     return model
 
 
-def _rows(model: type[BaseModel], group: str) -> Iterator[tuple[str, str, str, str]]:
+def _rows(model: type[BaseModel], group: str, *, but: Container[str] = ()) -> Iterator[tuple[str, str, str, str]]:
+    """The settings of a group, without those that every service has."""
     for name, field in model.model_fields.items():
+        if name in but:
+            continue
         yield code(variable_name((group, name))), _type(field), _default(field), field.description or ""
 
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from ingest_gateway.api.asyncapi import asyncapi
 from ingest_gateway.api.docs_page import POLICY, docs_page, index_page
 from ingest_gateway.gateway import gateway_of
 from rowstream.runtime.service import probe
@@ -12,6 +13,7 @@ router = APIRouter(include_in_schema=False)
 LINKS = {
     "/docs": "how to use the API",
     "/openapi.json": "the same for programs (OpenAPI)",
+    "/asyncapi.json": "the topics and messages, for programs (AsyncAPI)",
     "/healthz": "whether the service is alive",
     "/readyz": "whether it can work, and if not, what it waits for",
     "/metrics": "numbers for Prometheus",
@@ -34,6 +36,12 @@ def index(request: Request) -> Response:
     if "text/html" in request.headers.get("accept", ""):
         return HTMLResponse(index_page("rowstream", LINKS), headers={"Content-Security-Policy": POLICY})
     return JSONResponse({"name": "rowstream", "links": LINKS})
+
+
+@router.get("/asyncapi.json")
+def topics_and_messages() -> JSONResponse:
+    """The topics and messages, for programs."""
+    return JSONResponse(asyncapi())
 
 
 @router.get("/docs")
