@@ -14,10 +14,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
+from starlette.status import HTTP_413_CONTENT_TOO_LARGE
 
 from ingest_gateway import accept, references
 from ingest_gateway.doer import Actor, Doer
 from ingest_gateway.gateway import Gateway
+from ingest_gateway.quotas import OverQuota
 from ingest_gateway.s3_events import BadEvent, Kind, S3Event, is_older, read
 from ingest_gateway.sources import NoSuchOrganization, SourcesFile, organization_of
 from rowstream.database.arrival_tables import s3_objects_taken
@@ -32,6 +34,7 @@ from rowstream.storage.store import ObjectInfo
 log = get_logger(__name__)
 
 _TRIES = 5
+_LATER_SECONDS = 60
 
 
 class Outcome(StrEnum):
@@ -43,6 +46,7 @@ class Outcome(StrEnum):
     NOT_OURS = "not_ours"
     GONE = "gone"
     OTHER = "no_new_object"
+    TEST = "test"
     REFUSED = "refused"
 
 
@@ -77,10 +81,17 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What became of the events of one message, and why some were refused."""
+    """What became of the events of one message, and why some were refused.
+
+    Attributes:
+        outcomes: How many came to what.
+        reasons: Why each refused one was.
+        later: Seconds after which one may be taken in that is refused now; None if there is none such.
+    """
 
     outcomes: Counter[Outcome]
     reasons: tuple[str, ...]
+    later: int | None
 
 
 class _ChangedMeanwhile(Exception):
@@ -109,17 +120,19 @@ def take_all(gateway: Gateway, sources: SourcesFile, events: Iterable[S3Event], 
         Retryable: the database or the store does not answer; what was taken stays so, all of it may come again.
     """
     outcomes: Counter[Outcome] = Counter()
-    reasons = []
+    reasons, later = [], None
     for event in events:
         try:
             outcome = take(gateway, sources, event, teller)
         except Poison as error:
             outcome = Outcome.REFUSED
             reasons.append(str(error))
+            if isinstance(error, OverQuota) and error.status != HTTP_413_CONTENT_TOO_LARGE:
+                later = max(later or 1, error.retry_after or _LATER_SECONDS)
             log.warning("an object is refused", bucket=event.bucket, reason=str(error))
         outcomes[outcome] += 1
         S3_EVENTS.labels(outcome.value).inc()
-    return Told(outcomes=outcomes, reasons=tuple(reasons))
+    return Told(outcomes=outcomes, reasons=tuple(reasons), later=later)
 
 
 def take(gateway: Gateway, sources: SourcesFile, event: S3Event, teller: Teller) -> Outcome:
@@ -132,7 +145,7 @@ def take(gateway: Gateway, sources: SourcesFile, event: S3Event, teller: Teller)
     if event.kind is Kind.BAD:
         raise references.BadReference(event.fault)
     if event.kind is not Kind.CREATED:
-        return Outcome.OTHER
+        return Outcome.TEST if event.kind is Kind.TEST else Outcome.OTHER
     wanted = list(_wanted(gateway, sources, event, teller))
     if not wanted:
         return Outcome.NOT_OURS
@@ -186,6 +199,8 @@ def _wanted(gateway: Gateway, sources: SourcesFile, event: S3Event, teller: Tell
         try:
             organization_id = organization_of(gateway, source)
         except NoSuchOrganization as error:
+            if teller.only_for is not None:
+                continue  # it is not theirs, and no business of theirs
             raise references.BadReference(f"the source {source.name}: {error}; correct the sources file") from error
         if teller.only_for in {None, organization_id}:
             request = UploadRequest(record_type=source.record_type, bucket=event.bucket, key=key)

@@ -53,10 +53,10 @@ def serve(settings: GatewaySettings) -> bool:
         listener = stack.enter_context(listen(settings.http))
         gateway = open_gateway(settings, health)
         stack.callback(gateway.close)
-        sources = SourcesFile(settings.gateway.sources_file)
         bindings = Bindings.read(settings.gateway.intake_sources)
         app = make_app(gateway)
         stack.callback(app.state.limits.close)
+        sources: SourcesFile = app.state.sources
         server = web_server(gateway, app)
 
         def leave() -> None:

@@ -17,9 +17,11 @@ from ingest_gateway.api import (
     control,
     dead_letters,
     errors,
+    events,
     keys,
     members,
     multipart,
+    oidc,
     organization,
     pages,
     record_types,
@@ -30,6 +32,8 @@ from ingest_gateway.api import (
 from ingest_gateway.api.edge import Edge
 from ingest_gateway.api.sunset import RETIREMENTS, Retirement
 from ingest_gateway.gateway import Gateway
+from ingest_gateway.sns import Sns
+from ingest_gateway.sources import SourcesFile
 
 _ROUTERS = (
     *uploads.routers,
@@ -45,6 +49,8 @@ _ROUTERS = (
     keys.router,
     *acts.routers,
     sessions.router,
+    oidc.router,
+    events.router,
     pages.router,
 )
 _DESCRIPTION = (
@@ -66,6 +72,8 @@ def make_app(gateway: Gateway, retirements: Mapping[str, Retirement] = RETIREMEN
     app.state.content_turns = content.Turns(gateway.settings.sending.content_at_once)
     app.state.limits = limits = Limits(gateway.settings.limits, partial(gateway.health.degraded, PART))
     app.state.entrance = open_entrance(gateway, limits)
+    app.state.sources = SourcesFile(gateway.settings.gateway.sources_file)
+    app.state.sns = Sns(gateway.settings.gateway.allowed_sns_topics)
     for router in _ROUTERS:
         app.include_router(router)
     problems.install(app, [*app.routes, *(route for router in _ROUTERS for route in router.routes)])

@@ -176,7 +176,7 @@ def test_what_is_not_ours_and_what_is_gone_is_ignored(landing: Landing) -> None:
         S3Event(kind=Kind.TEST),
     ]
     ours = Outcome.NOT_OURS
-    assert landing.take(*told) == [ours, ours, ours, ours, Outcome.GONE, Outcome.OTHER, Outcome.OTHER]
+    assert landing.take(*told) == [ours, ours, ours, ours, Outcome.GONE, Outcome.OTHER, Outcome.TEST]
     assert landing.rows() == []
 
 
