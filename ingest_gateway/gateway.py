@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from ingest_gateway.settings import GatewaySettings
 from rowstream.database.connection import GATEWAY_ROLE, KEYS_ROLE, act_for, make_engine, retryable_errors
+from rowstream.database.key_uses import KeyUses
 from rowstream.runtime.health import Health
 from rowstream.runtime.secrets import SecretsFile
 from rowstream.storage.s3 import S3Store
@@ -18,7 +19,10 @@ from rowstream.storage.s3 import S3Store
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """The gateway's adapters; `engine` sees one organization at a time, `keys` only what tells who asks."""
+    """The gateway's adapters; `engine` sees one organization at a time, `keys` only what tells who asks.
+
+    `uses` notes when keys were used, until upkeep writes it down.
+    """
 
     settings: GatewaySettings
     engine: Engine
@@ -26,6 +30,7 @@ class Gateway:
     store: S3Store
     health: Health
     secrets: SecretsFile
+    uses: KeyUses = field(default_factory=KeyUses)
 
     @contextmanager
     def acting_for(self, organization_id: UUID) -> Iterator[Connection]:

@@ -15,7 +15,7 @@ from rowstream.runtime.settings import StorageSettings
 from tests.engines import engine_of
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - of people who exist in tests alone
-_HASH = hash_password(PASSWORD)
+PASSWORD_HASH = hash_password(PASSWORD)
 
 
 def settings_with_secrets(
@@ -33,7 +33,7 @@ def make_person(
     role: str = "operator",
     organization_id: UUID = DEFAULT_ORGANIZATION,
     *,
-    password_hash: str | None = _HASH,
+    password_hash: str | None = PASSWORD_HASH,
     email: str | None = None,
 ) -> str:
     """The e-mail address of a new user, whose password is `PASSWORD`, in one organization."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette import status
 
-from ingest_gateway.access import permissions, tokens
+from ingest_gateway.access import permissions, signatures, tokens
 from ingest_gateway.access.limits import within_limits
 from ingest_gateway.access.permissions import Permission, Role
 from ingest_gateway.access.sessions import standing_of
@@ -20,7 +20,7 @@ from ingest_gateway.doer import Actor, Doer
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem
 from rowstream.database.connection import retryable_errors
-from rowstream.database.keys import PREFIX, holder_of
+from rowstream.database.keys import PREFIX, Holder, holder_of
 from rowstream.database.sessions import Session
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.secrets import NoSecrets
@@ -31,6 +31,12 @@ _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="bearer",
     description="An API key (`rs_...`), or the access token of a person who has logged in.",
+)
+_signature = APIKeyHeader(
+    auto_error=False,
+    scheme_name="signature",
+    name="Signature",
+    description="HTTP Message Signatures (RFC 9421) with hmac-sha256, made with a key that only signs.",
 )
 
 
@@ -54,6 +60,7 @@ def caller_of(
     gateway: TheGateway,
     needed: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _: Annotated[str | None, Depends(_signature)] = None,
 ) -> Caller:
     """The caller, who may do all that is needed.
 
@@ -67,6 +74,7 @@ def caller_of(
     missing = sorted(set(needed.scopes) - caller.permissions)
     if missing:
         raise _forbidden(caller, missing)
+    request.state.caller = caller
     return caller
 
 
@@ -84,6 +92,10 @@ def person_of(caller: Annotated[Caller, Security(caller_of)]) -> PersonCaller:
 
 def _asking(request: Request, gateway: Gateway, credentials: HTTPAuthorizationCredentials | None) -> Caller:
     """Whoever the request says it is from, by each of the ways to say so."""
+    if signatures.is_signed(request.headers):
+        if "authorization" in request.headers:
+            raise _unauthorized("the request is signed and has an Authorization header; send one of the two", "")
+        return _by_signature(request, gateway)
     if credentials is None:
         advice = "this needs an API key or an access token: send the header `Authorization: Bearer <key or token>`"
         raise _unauthorized(advice, "")
@@ -121,6 +133,18 @@ def _by_key(request: Request, gateway: Gateway, key: str) -> Caller:
     if holder is None:
         advice = "the API key is unknown, expired or revoked; ask whoever runs rowstream for a new one"
         raise _unauthorized(advice, ', error="invalid_token"')
+    return _with_key(request, gateway, holder)
+
+
+def _by_signature(request: Request, gateway: Gateway) -> Caller:
+    try:
+        return _with_key(request, gateway, signatures.holder_of(request, gateway.keys, gateway.secrets.current))
+    except signatures.Refused as error:
+        raise _unauthorized(str(error), "") from error
+
+
+def _with_key(request: Request, gateway: Gateway, holder: Holder) -> Caller:
+    gateway.uses.note(holder.id, request.state.address)
     return Caller(
         organization_id=holder.organization_id,
         actor=Actor(kind="key", id=holder.id, name=holder.name),

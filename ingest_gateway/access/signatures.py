@@ -26,16 +26,13 @@ from starlette.datastructures import Headers
 from rowstream.database import signers
 from rowstream.database.connection import retryable_errors
 from rowstream.database.keys import Holder, key_hash
+from rowstream.database.signers import AHEAD_SECONDS, WINDOW_SECONDS
 from rowstream.errors import Poison, Retryable
 from rowstream.runtime.secrets import Secrets
 
 if TYPE_CHECKING:
     from rowstream.database.signers import Signer
 
-WINDOW_SECONDS = 300
-AHEAD_SECONDS = 60
-"""By how much a signer's clock may be ahead of the database's."""
-KEEP_NONCES_SECONDS = 2 * (WINDOW_SECONDS + AHEAD_SECONDS)
 PREFIX = "rss_"
 
 _PURPOSE = "signed-requests"

@@ -9,6 +9,12 @@ from sqlalchemy.dialects.postgresql import insert
 from rowstream.database.access_tables import api_keys, organizations, request_nonces
 from rowstream.database.keys import Holder
 
+WINDOW_SECONDS = 300
+"""For how long after its making a signed request is taken."""
+AHEAD_SECONDS = 60
+"""By how much a signer's clock may be ahead of the database's."""
+KEEP_NONCES_SECONDS = 2 * (WINDOW_SECONDS + AHEAD_SECONDS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
