@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ingest_gateway.arrivals.sftp import look
 from ingest_gateway.gateway import Gateway
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.runtime.sources import SftpSource
+from rowstream.storage.s3 import S3Store
 from tests import servers
 
 RECORD_TYPE = "member_certification"
@@ -86,7 +87,11 @@ def states(url: str) -> dict[str, tuple[str, str | None]]:
     return {path.rpartition("/")[2]: (state, reason) for path, state, reason in found}
 
 
-def stored(url: str, store: Any) -> list[bytes]:
+def stored(url: str, store: S3Store) -> list[bytes]:
     """The content of each upload's object, in the order that they were accepted in."""
     found = rows(url, "SELECT s3_bucket, s3_key, etag, size_bytes FROM batch_uploads ORDER BY accepted_at")
-    return [store.open(bucket, key, etag=etag, size=size).read(size) for bucket, key, etag, size in found]
+    contents = []
+    for bucket, key, etag, size in found:
+        with closing(store.open(bucket, key, etag=etag, size=size)) as stream:
+            contents.append(b"".join(iter(lambda stream=stream: stream.read(1_000_000), b"")))
+    return contents

@@ -9,14 +9,14 @@ import posixpath
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from ingest_gateway import accept
+from ingest_gateway import accept, quotas
 from ingest_gateway.arrivals import sftp_files
 from ingest_gateway.arrivals.sftp_plan import Act, Decision, RemoteFile, plan, remote_file
 from ingest_gateway.arrivals.sftp_server import (
@@ -91,12 +91,14 @@ class _Look:
         if not listing.complete:
             log.warning("the folder has more names than are looked at, the others wait", names=MOST_NAMES)
         for decision in await self._decide(listing):
+            if decision.act not in {Act.TAKE, Act.PUT_ASIDE}:
+                continue
             if self.stop.is_set():
                 raise Stopped("the service is to stop")
             await asyncio.to_thread(self.lock.check)
             if decision.act is Act.PUT_ASIDE:
                 await self._put_aside(decision.file)
-            elif decision.act is Act.TAKE:
+            else:
                 await self._try_to_take(decision)
 
     async def _decide(self, listing: Listing) -> list[Decision]:
@@ -119,8 +121,7 @@ class _Look:
 
         await self._in_database(remember)
         for one in left:
-            if _is_news(one):
-                self._say_left(one.file, one.reason)
+            self._say_left(one)
         SFTP_FILES_WAITING.labels(self.source.name).set(len(waiting))
         SFTP_FILES_LEFT.labels(self.source.name).set(len(left))
         return decisions
@@ -135,10 +136,11 @@ class _Look:
             log.info("file not taken", path=file.path, reason=str(error))
             return
         except Poison as error:
-            await self._leave(file, str(error))
+            await self._leave(replace(decision, reason=str(error)))
             return
         except (PartnerAway, StoreUnavailable) as error:
-            await self._leave(file, str(error))  # the others come first next time: it may be this file's fault
+            # The others come first next time: it may be this file's fault.
+            await self._leave(replace(decision, reason=str(error)))
             raise
         await self._put_aside(file)
 
@@ -180,6 +182,7 @@ class _Look:
             else:
                 return key, found  # whole, or it would not be there; and the file is as it was, or it had no such row
         key = f"{accept.RAW_UPLOADS}{self.organization_id}/{new_id()}"
+        await self._in_database(partial(quotas.foresee, organization_id=self.organization_id, size_bytes=file.size))
         if not await self._in_database(self._with_place(sftp_files.claim, file, key)):
             raise Overtaken(f"another gateway has taken {file.path} in")
         reached(Step.SFTP_FILE_CLAIMED)
@@ -207,14 +210,17 @@ class _Look:
         else:
             reached(Step.SFTP_FILE_PUT_ASIDE)
 
-    async def _leave(self, file: RemoteFile, reason: str) -> None:
-        place = (self.organization_id, self.source.name)
-        await self._in_database(lambda connection: sftp_files.leave(connection, *place, [(file, reason)]))
-        self._say_left(file, reason)
+    async def _leave(self, decision: Decision) -> None:
+        left = [(decision.file, decision.reason)]
+        await self._in_database(
+            lambda connection: sftp_files.leave(connection, self.organization_id, self.source.name, left)
+        )
+        self._say_left(decision)
 
-    def _say_left(self, file: RemoteFile, reason: str) -> None:
-        self._count("left")
-        log.warning("a file is left where it is", path=file.path, reason=reason)
+    def _say_left(self, decision: Decision) -> None:
+        if _is_news(decision):
+            self._count("left")
+            log.warning("a file is left where it is", path=decision.file.path, reason=decision.reason)
 
     def _origin(self, file: RemoteFile) -> accept.Origin:
         name = f"sftp:{self.source.name}"

@@ -91,9 +91,9 @@ def known(connection: Connection, source: str, paths: Sequence[str]) -> dict[Ide
 
 def see(connection: Connection, organization_id: UUID, source: str, files: Collection[RemoteFile]) -> None:
     """Remember files that are seen for the first time."""
-    for some in _portions(files):
-        rows = [{**_key(organization_id, source, file), "state": "seen"} for file in some]
-        connection.execute(upsert(sftp_files).values(rows).on_conflict_do_nothing())
+    rows = [{**_key(organization_id, source, file), "state": "seen"} for file in files]
+    if rows:
+        connection.execute(upsert(sftp_files).on_conflict_do_nothing(), rows)
 
 
 def leave(connection: Connection, organization_id: UUID, source: str, left: Iterable[tuple[RemoteFile, str]]) -> None:
@@ -157,9 +157,3 @@ def _is(organization_id: UUID, source: str, file: RemoteFile) -> ColumnElement[b
     return and_(
         *(column == value for column, value in zip(_KEY, _key(organization_id, source, file).values(), strict=True))
     )
-
-
-def _portions(files: Collection[RemoteFile]) -> Iterator[Sequence[RemoteFile]]:
-    listed = list(files)
-    for at in range(0, len(listed), _AT_ONCE):
-        yield listed[at : at + _AT_ONCE]

@@ -128,21 +128,24 @@ class RemoteFolder:
         """
         with _named(self._source, "unreachable", file):
             async with asyncio.timeout(_ANSWER_SECONDS):
-                if self._source.move_to is not None:
-                    await self._move(file.name, self._source.move_to.encode(), otherwise.encode())
-                elif self._source.mark is not None:
+                if self._source.mark is not None:
                     mark = await self._client.open(self._path(file.name + self._source.mark.encode()), "ab")
                     await mark.close()
+                elif self._source.move_to is not None:
+                    await self._move(file, self._source.move_to.encode(), otherwise.encode())
 
-    async def _move(self, name: bytes, to: bytes, otherwise: bytes) -> None:
+    async def _move(self, file: RemoteFile, to: bytes, otherwise: bytes) -> None:
         """Move a file; its marker first, since a marker without its file would vouch for the next one of that name."""
-        with suppress(asyncssh.SFTPFailure, asyncssh.SFTPPermissionDenied):
-            await self._client.mkdir(to)
+        with suppress(asyncssh.SFTPFailure, asyncssh.SFTPPermissionDenied, asyncssh.SFTPNoSuchFile):
+            await self._client.mkdir(to)  # if it is there already, this fails
         if self._source.done_marker is not None:
-            marker = name + self._source.done_marker.encode()
+            marker = file.name + self._source.done_marker.encode()
             with suppress(asyncssh.SFTPNoSuchFile):
                 await self._rename(marker, posixpath.join(to, marker), otherwise)
-        await self._rename(name, posixpath.join(to, name), otherwise)
+        try:
+            await self._rename(file.name, posixpath.join(to, file.name), otherwise)
+        except asyncssh.SFTPNoSuchFile as error:
+            raise FileRefused(f"{_where(self._source)} has no folder {self._source.move_to}; make it") from error
 
     async def _rename(self, name: bytes, to: bytes, otherwise: bytes) -> None:
         try:
