@@ -43,6 +43,7 @@ def _nobody_ends_the_test_run() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rowstream.kafka.consumer.end_process", fail)
+        patch.setattr("rowstream.kafka.clock.end_process", fail)
         yield
 
 

@@ -6,7 +6,6 @@ before partitions go to another member and on `close`, so a rebalance repeats as
 call `keep_alive` at least every few seconds: it fetches nothing but keeps the membership.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from rowstream.errors import Fatal
+from rowstream.kafka.clock import end_process, watch_clock
 from rowstream.kafka.connection import connection_config
 from rowstream.kafka.watch import Place, View, Watch
 from rowstream.messages.envelope import headers_as_text
@@ -80,6 +80,7 @@ class Consumer:
         self._on_assigned, self._on_revoked, self._on_left = on_assigned, on_revoked, on_left
         self._paused = False
         self._topics = tuple(topics)
+        watch_clock()
         self._consumer = confluent_kafka.Consumer(consumer_config(settings, group))
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         self._watch = Watch(clock=time.monotonic)
@@ -218,11 +219,6 @@ class Consumer:
         self._on_revoked()
         if not self._is_member:
             self._on_left()
-
-
-def end_process() -> None:
-    """End this process without leaving its groups: the embedded broker, which loses logs, would let nobody in again."""
-    os._exit(1)
 
 
 def consumer_config(settings: KafkaSettings, group: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from rowstream.errors import Poison, Retryable
+from rowstream.kafka.clock import watch_clock
 from rowstream.kafka.connection import connection_config
 from rowstream.runtime.logging import client_logger, get_logger
 from rowstream.runtime.metrics import MESSAGES_PRODUCED, PRODUCE_FAILURES
@@ -40,6 +41,7 @@ class Producer:
             "queue.buffering.max.kbytes": _BUFFER_KBYTES,
             "reconnect.backoff.max.ms": 1_000,
         }
+        watch_clock()
         self._producer = confluent_kafka.Producer(self._config)
         self._failed = False
 
