@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ingest_gateway.access.buckets import Limit, Verdict
 from rowstream.errors import Fatal
@@ -50,7 +52,10 @@ class SharedBuckets:
     ) -> None:
         try:
             self._redis = redis.Redis.from_url(
-                url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, health_check_interval=30
+                url,
+                socket_timeout=_TIMEOUT,
+                socket_connect_timeout=_TIMEOUT,
+                retry=Retry(NoBackoff(), 1),  # for a connection that was closed while it was not used
             )
         except ValueError:
             raise Fatal("ROWSTREAM_LIMITS__REDIS_URL is not an address such as redis://host:6379/0") from None

@@ -1,20 +1,26 @@
 """What becomes of stored objects with time: rules on stores that keep them, and without them on those that do not."""
 
 import io
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from rowstream.errors import Retryable
+from rowstream.cli import storage
+from rowstream.cli.options import WrongUsage
+from rowstream.errors import Fatal, Retryable
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.lifecycle import ERRORS, RAW_UPLOADS, Outcome, documents, has_all, merged
 from rowstream.storage.s3 import S3Store
 from tests import servers
 
+KEYS = {"access_key_id": "tests", "secret_access_key": "tests-secret"}
 THEIRS = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 1}}
 
 
@@ -46,20 +52,21 @@ class Keeper(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def keeping() -> Iterator[S3Store]:
+def keeper() -> Iterator[str]:
+    """The address of a store that keeps configurations."""
     handler = type("Kept", (Keeper,), {"kept": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    yield S3Store(
-        StorageSettings.model_validate(
-            {"endpoint_url": address, "access_key_id": "tests", "secret_access_key": "tests-secret"}
-        )
-    )
+    yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def keeping(keeper: str) -> S3Store:
+    return S3Store(StorageSettings.model_validate({"endpoint_url": keeper, **KEYS}))
 
 
 @pytest.fixture(params=["localbucket", "versitygw"])
@@ -151,12 +158,57 @@ def test_there_only_exports_that_are_old_enough_are_removed(store: S3Store) -> N
 
 
 def test_a_store_that_is_away_is_no_store_without_rules() -> None:
-    away = StorageSettings.model_validate(
-        {
-            "endpoint_url": f"http://127.0.0.1:{servers.free_port()}",
-            "access_key_id": "tests",
-            "secret_access_key": "tests-secret",
-        }
-    )
+    away = StorageSettings.model_validate({"endpoint_url": f"http://127.0.0.1:{servers.free_port()}", **KEYS})
     with pytest.raises(Retryable):
         S3Store(away).lifecycle.state("rowstream")
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def _credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in KEYS.items():
+            monkeypatch.setenv(f"ROWSTREAM_STORAGE__{name.upper()}", value)
+
+    def said(self, verb: Callable[..., None], capsys: pytest.CaptureFixture[str], **given: Any) -> tuple[int, Any]:
+        """The exit code of a verb, and its answer as JSON."""
+        code = 0
+        try:
+            verb(**{"origins": "", "state_dir": Path("nowhere"), "json": True, **given})
+        except typer.Exit as end:
+            code = end.exit_code
+        return code, json.loads(capsys.readouterr().out)
+
+    def test_show_differs_until_apply_was_used(
+        self, keeper: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("ROWSTREAM_STORAGE__ENDPOINT_URL", keeper)
+        page = {"origins": "https://staff.example"}
+        code, found = self.said(storage.show, capsys, **page)
+        assert (code, found["rules"], found["origins"]) == (1, "differs", "differs")
+        for verb in (storage.apply, storage.show):
+            code, found = self.said(verb, capsys, **page)
+            assert (code, found["rules"], found["origins"]) == (0, "as wanted", "as wanted")
+        storage.show(origins="", state_dir=Path("nowhere"), json=False)
+        assert "raw-uploads/" in capsys.readouterr().out
+
+    def test_a_store_without_rules_is_no_failure(
+        self,
+        object_store: servers.Server,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("ROWSTREAM_STORAGE__ENDPOINT_URL", f"http://{object_store.address}")
+        for verb in (storage.apply, storage.show):
+            code, found = self.said(verb, capsys)
+            assert (code, found["rules"], found["origins"]) == (0, "not kept by this store", None)
+
+    def test_without_a_store_or_a_system_it_says_how_to_name_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("ROWSTREAM_STORAGE__ENDPOINT_URL", raising=False)
+        monkeypatch.delenv("ROWSTREAM_STORAGE__BUCKET", raising=False)
+        with pytest.raises(Fatal, match="ROWSTREAM_STORAGE__BUCKET"):
+            storage.show(state_dir=tmp_path)
+        monkeypatch.setenv("ROWSTREAM_STORAGE__BUCKET", "b")
+        with pytest.raises(WrongUsage, match="no origin"):
+            storage.show(origins="staff.example", state_dir=tmp_path)
