@@ -13,6 +13,9 @@ def bodies(openapi: Json) -> Iterator[str]:
     for name, schema in openapi["components"]["schemas"].items():
         yield f"### {name}"
         yield prose(schema.get("description"))
+        if "properties" not in schema:
+            yield f"{type_of(schema)}."
+            continue
         required = schema.get("required", ())
         yield table(
             ["field", "type", "meaning"],
