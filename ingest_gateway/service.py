@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from ingest_gateway import upkeep
 from ingest_gateway.api.app import make_app
 from ingest_gateway.api.server import web_server
-from ingest_gateway.arrivals import intake, s3_topic, sftp_run
+from ingest_gateway.arrivals import intake, s3_topic
 from ingest_gateway.arrivals.bindings import Bindings
 from ingest_gateway.arrivals.intake import Intake
 from ingest_gateway.gateway import Gateway, open_gateway
@@ -69,7 +69,8 @@ def serve(settings: GatewaySettings) -> bool:
         if settings.gateway.s3_events_topic:
             threads.start("s3_events", lambda: _s3_events(gateway, sources, stop))
         threads.start("upkeep", lambda: upkeep.run(gateway, stop))
-        threads.start("sftp", lambda: _sftp(gateway, sources, stop))
+        if settings.gateway.sources_file:
+            threads.start("sftp", lambda: _sftp(gateway, sources, stop))
         log.info("started", port=listener.getsockname()[1])
         server.run(sockets=[listener])
         stop.set()
@@ -165,6 +166,8 @@ def _s3_events(gateway: Gateway, sources: SourcesFile, stop: threading.Event) ->
 
 
 def _sftp(gateway: Gateway, sources: SourcesFile, stop: threading.Event) -> None:
+    from ingest_gateway.arrivals import sftp_run  # noqa: PLC0415 - much to load for those who have no source
+
     if _database_came(gateway, stop):
         sftp_run.run(gateway, sources, stop)
 

@@ -19,7 +19,7 @@ from ingest_gateway.gateway import Gateway
 from rowstream.database import signers
 from rowstream.database.access_tables import organizations
 from rowstream.database.connection import retryable_errors
-from rowstream.database.migrate import is_migrated
+from rowstream.database.version import is_migrated
 from rowstream.errors import Retryable
 from rowstream.runtime.logging import get_logger
 from rowstream.storage.lifecycle import ERRORS, ERRORS_DAYS, Outcome

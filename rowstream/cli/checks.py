@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from rowstream.cli.topics import broker_settings
 from rowstream.database import connection
-from rowstream.database.migrate import is_migrated
+from rowstream.database.version import is_migrated
 from rowstream.errors import RowstreamError
 from rowstream.kafka.topics import Topic, topic_partitions, topics_with
 from rowstream.records.registry import announced, record_types
