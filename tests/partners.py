@@ -1,11 +1,13 @@
 """A partner who puts files on a real SFTP server, and looks at that server as the gateway makes them."""
 
 import asyncio
+import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,14 @@ class Partner:
         return SftpSource.model_validate(self.says(**fields))
 
 
+def write_sources(file: Path, *sources: Mapping[str, Any]) -> None:
+    """A sources file that says this."""
+    lines = []
+    for source in sources:
+        lines += ["[[sftp]]", *(f"{name} = {json.dumps(value)}" for name, value in source.items())]
+    file.write_text("\n".join(lines))
+
+
 def look_once(gateway: Gateway, source: SftpSource) -> bool:
     """One look, to its end; raises what it raises."""
     return asyncio.run(look(gateway, source, threading.Event()))
@@ -93,5 +103,5 @@ def stored(url: str, store: S3Store) -> list[bytes]:
     contents = []
     for bucket, key, etag, size in found:
         with closing(store.open(bucket, key, etag=etag, size=size)) as stream:
-            contents.append(b"".join(iter(lambda stream=stream: stream.read(1_000_000), b"")))
+            contents.append(b"".join(iter(partial(stream.read, 1_000_000), b"")))
     return contents

@@ -18,16 +18,9 @@ from sqlalchemy import Connection
 
 from ingest_gateway import accept, quotas
 from ingest_gateway.arrivals import sftp_files
+from ingest_gateway.arrivals.sftp_errors import FileChanged, PartnerAway
 from ingest_gateway.arrivals.sftp_plan import Act, Decision, RemoteFile, plan, remote_file
-from ingest_gateway.arrivals.sftp_server import (
-    MOST_NAMES,
-    FileChanged,
-    Listing,
-    PartnerAway,
-    RemoteFolder,
-    RemoteStream,
-    connected,
-)
+from ingest_gateway.arrivals.sftp_server import MOST_NAMES, Listing, RemoteFolder, RemoteStream, connected
 from ingest_gateway.doer import system
 from ingest_gateway.filenames import clean_filename
 from ingest_gateway.gateway import Gateway
@@ -113,13 +106,14 @@ class _Look:
         left = [one for one in decisions if one.act is Act.LEAVE]
         gone = known.keys() - {file.identity for file in files} if listing.complete else ()
 
-        def remember(connection: Connection) -> None:
+        def remember(connection: Connection) -> list[str]:
             place = (connection, self.organization_id, self.source.name)
             sftp_files.see(*place, [one.file for one in waiting if not one.known])
             sftp_files.leave(*place, [(one.file, one.reason) for one in left if _is_news(one)])
-            sftp_files.forget(*place, gone)
+            return sftp_files.forget(*place, gone)
 
-        await self._in_database(remember)
+        for key in await self._in_database(remember):
+            await asyncio.to_thread(self.gateway.store.delete, self.gateway.settings.storage.bucket, key)
         for one in left:
             self._say_left(one)
         SFTP_FILES_WAITING.labels(self.source.name).set(len(waiting))

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ingest_gateway.arrivals.sftp_errors import PartnerAway
 from ingest_gateway.arrivals.sftp_plan import Act, Decision, plan
-from ingest_gateway.arrivals.sftp_server import Listing, PartnerAway, connected
+from ingest_gateway.arrivals.sftp_server import Listing, connected
 from ingest_gateway.settings import GatewaySettings
 from rowstream.errors import Fatal
 from rowstream.runtime.sources import SftpSource, read

@@ -104,11 +104,19 @@ def leave(connection: Connection, organization_id: UUID, source: str, left: Iter
         connection.execute(row.on_conflict_do_update(index_elements=_KEY, set_=change, where=_IS_OPEN))
 
 
-def forget(connection: Connection, organization_id: UUID, source: str, gone: Collection[Identity]) -> None:
-    """Forget files that were not taken and are not there any more, as they were."""
+def forget(connection: Connection, organization_id: UUID, source: str, gone: Iterable[Identity]) -> list[str]:
+    """Forget files that were not taken and are not there any more, as they were.
+
+    Returns:
+        Where in the store something of theirs may lie, which from the commit on nobody comes to accept.
+    """
+    keys = []
     for path, size, modified in gone:
         file = RemoteFile(b"", path, size, modified)
-        connection.execute(delete(sftp_files).where(_is(organization_id, source, file), _IS_OPEN))
+        forgotten = delete(sftp_files).where(_is(organization_id, source, file), _IS_OPEN)
+        key = connection.execute(forgotten.returning(sftp_files.c.s3_key)).scalar_one_or_none()
+        keys += [key] if key else []
+    return keys
 
 
 def claim(connection: Connection, organization_id: UUID, source: str, file: RemoteFile, key: str) -> bool:

@@ -98,8 +98,9 @@ def plan(
 
 
 def remote_file(source: SftpSource, one: Listed) -> RemoteFile:
-    """The file that a listed name stands for; its path holds no byte that text cannot."""
-    shown = one.name.decode(errors="backslashreplace").replace("\x00", "\\x00")
+    """The file that a listed name stands for; its path has an end, and holds no byte that text cannot."""
+    name = one.name if len(one.name) <= _LONGEST_NAME else one.name[:_LONGEST_NAME] + b"..."
+    shown = name.decode(errors="backslashreplace").replace("\x00", "\\x00")
     return RemoteFile(one.name, posixpath.join(source.folder, shown), one.size or 0, one.modified or 0)
 
 

@@ -11,8 +11,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from ingest_gateway.arrivals.sftp import Stopped, look
+from ingest_gateway.arrivals.sftp_errors import PartnerAway
 from ingest_gateway.arrivals.sftp_plan import pause_after
-from ingest_gateway.arrivals.sftp_server import PartnerAway
 from ingest_gateway.gateway import Gateway
 from ingest_gateway.sources import SourcesFile
 from rowstream.errors import Retryable

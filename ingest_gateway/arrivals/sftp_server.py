@@ -7,15 +7,15 @@ and nothing that it lists is followed, neither folders nor links.
 
 import asyncio
 import posixpath
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 
 import asyncssh
 
+from ingest_gateway.arrivals.sftp_errors import FileChanged, FileRefused, PartnerAway, named, where
 from ingest_gateway.arrivals.sftp_plan import Kind, Listed, RemoteFile
-from rowstream.errors import Poison, Retryable
 from rowstream.runtime.sources import SftpSource
 
 MOST_NAMES = 50_000
@@ -28,26 +28,6 @@ _ALIVE_SECONDS = 15
 _PIECE = 1_000_000
 
 _KINDS = {asyncssh.FILEXFER_TYPE_REGULAR: Kind.FILE, asyncssh.FILEXFER_TYPE_DIRECTORY: Kind.FOLDER}
-
-
-class PartnerAway(Retryable):
-    """Nothing can be had from the partner's server now; `why` is one of a few words that a metric can count.
-
-    host_key: its key is not the known one. login: it refuses ours. folder: it does not list the folder. settings: a
-    file that the source names cannot be used. unreachable: it does not answer, or no more.
-    """
-
-    def __init__(self, why: str, message: str) -> None:
-        super().__init__(message)
-        self.why = why
-
-
-class FileChanged(Poison):
-    """The file is not as it was listed (any more): it is being written to, was replaced or taken away."""
-
-
-class FileRefused(Poison):
-    """The server does not let this one file be read, or put aside; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +52,7 @@ class RemoteFolder:
             PartnerAway: it cannot be listed.
         """
         names: list[Listed] = []
-        with _named(self._source, "folder"):
+        with named(self._source, "folder"):
             listed = cast("AsyncGenerator[asyncssh.SFTPName]", self._client.scandir(self._folder))
             async with asyncio.timeout(_LIST_SECONDS), aclosing(listed) as entries:
                 async for entry in entries:
@@ -90,7 +70,7 @@ class RemoteFolder:
             FileRefused: the server does not let it be read.
             PartnerAway: the server does not answer.
         """
-        with _named(self._source, "unreachable", file):
+        with named(self._source, "unreachable", file):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 opened = await self._client.open(self._path(file.name), "rb")
         try:
@@ -102,7 +82,7 @@ class RemoteFolder:
 
     async def read(self, opened: asyncssh.SFTPClientFile, file: RemoteFile, size: int) -> bytes:
         """At most `size` bytes of a file from where it was read last; none at its end."""
-        with _named(self._source, "unreachable", file):
+        with named(self._source, "unreachable", file):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await opened.read(size)
 
@@ -113,7 +93,7 @@ class RemoteFolder:
             FileChanged: it is not.
             PartnerAway: the server does not answer.
         """
-        with _named(self._source, "unreachable", file):
+        with named(self._source, "unreachable", file):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 found = _listed(file.name, await self._client.lstat(self._path(file.name)))
         if (found.kind, found.size, found.modified) != (Kind.FILE, file.size, file.modified):
@@ -126,7 +106,7 @@ class RemoteFolder:
             FileRefused: the server does not allow it.
             PartnerAway: the server does not answer.
         """
-        with _named(self._source, "unreachable", file):
+        with named(self._source, "unreachable", file):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 if self._source.mark is not None:
                     mark = await self._client.open(self._path(file.name + self._source.mark.encode()), "ab")
@@ -145,7 +125,7 @@ class RemoteFolder:
         try:
             await self._rename(file.name, posixpath.join(to, file.name), otherwise)
         except asyncssh.SFTPNoSuchFile as error:
-            raise FileRefused(f"{_where(self._source)} has no folder {self._source.move_to}; make it") from error
+            raise FileRefused(f"{where(self._source)} has no folder {self._source.move_to}; make it") from error
 
     async def _rename(self, name: bytes, to: bytes, otherwise: bytes) -> None:
         try:
@@ -191,7 +171,7 @@ async def connected(source: SftpSource) -> AsyncIterator[RemoteFolder]:
         PartnerAway: it was not possible; says what a person can do about it.
     """
     key, known_hosts = _files(source)
-    with _named(source, "unreachable"):
+    with named(source, "unreachable"):
         async with asyncio.timeout(2 * _CONNECT_SECONDS):
             connection = await asyncssh.connect(
                 source.host,
@@ -213,7 +193,7 @@ async def connected(source: SftpSource) -> AsyncIterator[RemoteFolder]:
                 keepalive_interval=_ALIVE_SECONDS,
             )
     try:
-        with _named(source, "unreachable"):
+        with named(source, "unreachable"):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 client = await connection.start_sftp_client()
         yield RemoteFolder(source, client)
@@ -249,67 +229,6 @@ def _files(source: SftpSource) -> tuple[asyncssh.SSHKey, asyncssh.SSHKnownHosts]
     return key, known_hosts
 
 
-@contextmanager
-def _named(source: SftpSource, why: str, file: RemoteFile | None = None) -> Iterator[None]:
-    """Turn what asyncssh raises into our errors: of this one `file` if one is meant, else of the server."""
-    try:
-        yield
-    except _CUT as error:
-        raise PartnerAway("unreachable", f"the line to {_where(source)} was cut: {_short(error.reason)}") from error
-    except asyncssh.SFTPError as error:
-        raise (_of_file(source, file, error) if file else _of_folder(source, why, error)) from error
-    except (asyncssh.Error, OSError) as error:
-        raise _of_server(source, error) from error
-
-
-_CUT = (asyncssh.SFTPNoConnection, asyncssh.SFTPConnectionLost, asyncssh.SFTPBadMessage)
-
-
-def _of_file(source: SftpSource, file: RemoteFile, error: asyncssh.SFTPError) -> Poison:
-    if isinstance(error, asyncssh.SFTPNoSuchFile):
-        return FileChanged(f"{file.path} is not there any more")
-    return FileRefused(f"{_where(source)} refuses it: {_short(error.reason)}")
-
-
-def _of_folder(source: SftpSource, why: str, error: asyncssh.SFTPError) -> PartnerAway:
-    if isinstance(error, asyncssh.SFTPNoSuchFile):
-        return PartnerAway(why, f"{_where(source)} has no folder {source.folder}")
-    return PartnerAway(why, f"{_where(source)} refuses the folder {source.folder}: {_short(error.reason)}")
-
-
-def _of_server(source: SftpSource, error: asyncssh.Error | OSError) -> PartnerAway:
-    where = _where(source)
-    if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        return PartnerAway("host_key", _host_key(source))
-    if isinstance(error, asyncssh.PermissionDenied):
-        return PartnerAway(
-            "login", f"{where} refuses the key of {source.private_key_file}; have the partner add its public half"
-        )
-    if isinstance(error, TimeoutError):
-        return PartnerAway("unreachable", f"{where} does not answer in time")
-    if isinstance(error, OSError):
-        return PartnerAway("unreachable", f"{where} cannot be reached: {error.strerror or error}")
-    return PartnerAway("unreachable", f"{where} ended the talk: {_short(str(error))}")
-
-
-def _where(source: SftpSource) -> str:
-    return f"{source.username}@{source.host}:{source.port}"
-
-
-def _host_key(source: SftpSource) -> str:
-    where = _where(source)
-    known = asyncssh.read_known_hosts(str(source.known_hosts_file)).match(source.host, "", source.port)
-    if any(known):
-        return (
-            f"the key of {where} is not the one in {source.known_hosts_file}: it was changed, or somebody is in"
-            " between. Nothing was sent. Ask the partner for the new key's fingerprint before you enter it there"
-        )
-    return (
-        f"the key of {where} is not in {source.known_hosts_file}. Nothing was sent. Compare what `ssh-keyscan -p"
-        f" {source.port} {source.host}` shows with what the partner says, and add it there"
-    )
-
-
 def _listed(name: bytes, attributes: asyncssh.SFTPAttrs) -> Listed:
     kind = _KINDS.get(attributes.type, Kind.OTHER)
     modified = None if attributes.mtime is None else int(attributes.mtime)
@@ -318,8 +237,3 @@ def _listed(name: bytes, attributes: asyncssh.SFTPAttrs) -> Listed:
 
 def _bytes(name: bytes | str) -> bytes:
     return name if isinstance(name, bytes) else name.encode()
-
-
-def _short(text: str) -> str:
-    """What a server says, in a length and in characters fit for a log."""
-    return "".join(char for char in text if char.isprintable())[:200]

@@ -12,7 +12,19 @@ import structlog
 Logger = structlog.stdlib.BoundLogger
 
 _REMEMBERED_LINES = 100
-_NOISY = ("botocore", "boto3", "urllib3", "httpx", "httpcore", "uvicorn.access", "aiokafka", "faust", "mode", "alembic")
+_NOISY = (
+    "asyncssh",
+    "botocore",
+    "boto3",
+    "urllib3",
+    "httpx",
+    "httpcore",
+    "uvicorn.access",
+    "aiokafka",
+    "faust",
+    "mode",
+    "alembic",
+)
 
 
 def configure_logging(service: str, level: str = "info") -> None:
