@@ -14,7 +14,8 @@ from rowstream.cli import asking, demo_check, demo_files
 from rowstream.cli.client import Target, api
 from rowstream.cli.demo_files import DemoFile
 from rowstream.cli.demo_screen import Screen
-from rowstream.cli.sending import local_file, send
+from rowstream.cli.local_file import local_file
+from rowstream.cli.sending import send
 from rowstream.cli.summary import headline, outcomes
 from rowstream.cli.words import count, counted, size, span
 from rowstream.database.invariants import check

@@ -2,9 +2,12 @@
 
 import http
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rowstream.cli.client import ApiError
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 
@@ -25,6 +28,13 @@ class Refused(Exception):
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"{reason} (HTTP {status})")
         self.status = status
+
+
+def refusal(answer: "httpx.Response") -> Refused:
+    """Why an object store said no: the code and message of its error, which is a small XML document."""
+    found = (answer.text.partition(f"<{tag}>")[2].partition(f"</{tag}>") for tag in ("Code", "Message"))
+    reason = ": ".join(text.strip() for text, end, _ in found if end)
+    return Refused(answer.status_code, reason or answer.reason_phrase)
 
 
 def may_pass(error: BaseException) -> bool:

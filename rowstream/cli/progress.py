@@ -94,6 +94,7 @@ class Bars(View):
         self._speed = Speed()
         self._stillness = Stillness()
         self._tasks: dict[str, TaskID] = {}
+        self._sent_before: int | None = None
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -105,8 +106,10 @@ class Bars(View):
 
     def sent(self, done: int) -> None:
         """Move the first bar."""
-        seconds = time.monotonic() - self._begun
-        fast = f" · {size(round(done / seconds))}/s" if done and seconds > 0 else ""
+        if self._sent_before is None:
+            self._sent_before = done
+        seconds, now = time.monotonic() - self._begun, done - self._sent_before
+        fast = f" · {size(round(now / seconds))}/s" if now > 0 and seconds > 0 else ""
         of = "" if done == self._total else f" of {size(self._total)}"
         self._move(_SENDING, done, self._total, f"{size(done)}{of}{fast}")
 

@@ -1,63 +1,34 @@
-"""Sends a file to the system, block by block from the disk: ask where to, send it there, confirm it."""
+"""Sends a file to the system, block by block from the disk: ask where to, send it there, confirm it.
 
+A large one goes in parts, and what was begun and broke off is gone on with.
+"""
+
+import http
 import os
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from rowstream.cli.begun import Begun, state_folder
 from rowstream.cli.client import ApiError
+from rowstream.cli.local_file import LocalFile, NotSent, Sent
 from rowstream.cli.options import WrongUsage
-from rowstream.cli.patience import Refused, patiently
-from rowstream.errors import RowstreamError
+from rowstream.cli.parts import send_missing
+from rowstream.cli.patience import Refused, patiently, refusal
 
 if TYPE_CHECKING:
     import httpx
 
 UPLOADS = "/api/v1/batch_uploads"
-Sent = Callable[[int], None]
-"""Called with the number of bytes of the file that were sent so far; it falls to 0 when the file is sent again."""
-
-_BLOCK = 1 << 20
+PARTS_ABOVE = 64_000_000
 _API_SECONDS, _STORE_SECONDS = 4.0, 20.0
 _STORE_TIMEOUT = 60.0
+_ENDED = http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT, http.HTTPStatus.UNPROCESSABLE_ENTITY
+"""Answers that mean that an upload cannot be gone on with."""
 _NOT_OURS = 400, 401, 403, 413, 422
 """Answers to the first request that mean that the command, its key or its file is not right."""
-
-
-class NotSent(RowstreamError):
-    """The file did not reach the object store, so there is no upload."""
-
-
-class LocalFile:
-    """An open file that is to be sent whole, as it is now."""
-
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.name = path.name
-        self._path, self._file = path, file
-        found = os.fstat(file.fileno())
-        self.size = found.st_size
-        self._seen = (found.st_size, found.st_mtime_ns)
-
-    def blocks(self, sent: Sent) -> Iterator[bytes]:
-        """The file's bytes from its start; `sent` is told when a block was taken and the next one is asked for."""
-        self._file.seek(0)
-        sent(0)
-        left = self.size
-        while left and (block := self._file.read(min(left, _BLOCK))):
-            yield block
-            left -= len(block)
-            sent(self.size - left)
-        self._check()
-
-    def _check(self) -> None:
-        """Raises NotSent if somebody wrote to the file meanwhile: what was sent may be half of a line."""
-        found = os.fstat(self._file.fileno())
-        if self._seen != (found.st_size, found.st_mtime_ns):
-            raise NotSent(f"{self._path} changed while it was sent; send it again when nobody writes to it any more")
 
 
 class _Readable:
@@ -82,25 +53,19 @@ class _Readable:
         return taken
 
 
-@contextmanager
-def local_file(path: Path) -> Iterator[LocalFile]:
-    """Open the file to send.
-
-    Raises:
-        WrongUsage: it is not there, is no plain file, or may not be read.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            what = "a folder" if path.is_dir() else "no plain file"
-            raise WrongUsage(f"{path} is {what}; give the file that is to be uploaded")
-        file = path.open("rb")
-    except OSError as error:
-        raise WrongUsage(f"{path} cannot be read: {error.strerror}") from error
-    with file:
-        yield LocalFile(path, file)
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a file was sent in parts; the same command goes on from there."""
 
 
-def send(client: "httpx.Client", file: LocalFile, record_type: str, sent: Sent) -> Mapping[str, Any]:
+def send(
+    client: "httpx.Client",
+    file: LocalFile,
+    record_type: str,
+    sent: Sent,
+    *,
+    parts_above: int = PARTS_ABOVE,
+    resume: bool = True,
+) -> Mapping[str, Any]:
     """Upload a file; from its return on the system answers for it.
 
     A request that fails for a moment is made again, under one Idempotency-Key, so it never makes a second upload.
@@ -110,6 +75,8 @@ def send(client: "httpx.Client", file: LocalFile, record_type: str, sent: Sent) 
         file: what to send.
         record_type: what each of its records is.
         sent: told of the progress.
+        parts_above: a file with more bytes than this is sent in parts.
+        resume: go on with an upload of this file in parts that broke off, if there is one.
 
     Returns:
         The upload as the API shows it.
@@ -118,17 +85,78 @@ def send(client: "httpx.Client", file: LocalFile, record_type: str, sent: Sent) 
         WrongUsage: the API does not take such a file, or such a record type.
         NotSent: the object store did not take the file.
         ApiError: the API said no to something else.
+        Interrupted: by Ctrl-C, while a file was sent in parts that can be gone on with.
     """
     wanted = {"record_type": record_type, "filename": file.name, "size_bytes": file.size}
+    if file.size > parts_above:
+        return _send_in_parts(client, file, wanted, sent, resume=resume)
     key = {"Idempotency-Key": str(uuid4())}
-    try:
+    with _wrong_usage():
         place = _post(client, f"{UPLOADS}/presigned_url", wanted, key)
+    _store(place, file, sent)
+    return _post(client, UPLOADS, {"upload_id": place["upload_id"]}, {})
+
+
+def _send_in_parts(
+    client: "httpx.Client", file: LocalFile, wanted: Mapping[str, Any], sent: Sent, *, resume: bool
+) -> Mapping[str, Any]:
+    where = {"record_type": str(wanted["record_type"]), "gateway": str(client.base_url)}
+    begun = Begun({**where, **file.identity()}, state_folder())
+    key = begun.key() if resume else None
+    remembered = key is not None
+    try:
+        place = _begun_before(client, wanted, key) if key else None
+        if place is None:
+            key = str(uuid4())
+            remembered = begun.remember(key)
+            with _wrong_usage():
+                place = _post(client, f"{UPLOADS}/multipart", wanted, {"Idempotency-Key": key})
+        found = place if "status" in place else _completed(client, file, place, sent)
+    except KeyboardInterrupt:
+        if remembered:
+            raise Interrupted from None
+        raise
+    except ApiError as error:
+        if error.status in _ENDED:
+            begun.forget()
+        raise
+    begun.forget()
+    return found
+
+
+def _begun_before(client: "httpx.Client", wanted: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
+    """The upload in parts that was begun with this key: how to go on with it, or itself if it was accepted meanwhile.
+
+    None if it was given up, or the key was used for something else: then another one is to be begun.
+    """
+    try:
+        return _post(client, f"{UPLOADS}/multipart", wanted, {"Idempotency-Key": key})
+    except ApiError as error:
+        if error.status not in _ENDED:
+            raise
+        upload_id = error.problem.get("upload_id")
+    if upload_id is None:
+        return None
+    path = f"{UPLOADS}/{upload_id}"
+    upload: dict[str, Any] = patiently(lambda: client.get(path).json(), seconds=_API_SECONDS)
+    return upload if upload["accepted_at"] else None
+
+
+def _completed(client: "httpx.Client", file: LocalFile, place: Mapping[str, Any], sent: Sent) -> Mapping[str, Any]:
+    upload = f"{UPLOADS}/{place['upload_id']}"
+    send_missing(client, file, upload, place["part_bytes"], sent)
+    return _post(client, f"{upload}/complete", None, {})
+
+
+@contextmanager
+def _wrong_usage() -> Iterator[None]:
+    """Raise WrongUsage where the API's answer to a first request means that the command is not right."""
+    try:
+        yield
     except ApiError as error:
         if error.status in _NOT_OURS:
             raise WrongUsage(str(error)) from error
         raise
-    _store(place, file, sent)
-    return _post(client, UPLOADS, {"upload_id": place["upload_id"]}, {})
 
 
 def _post(client: "httpx.Client", path: str, body: object, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -158,10 +186,4 @@ def _store_once(client: "httpx.Client", place: Mapping[str, Any], file: LocalFil
         length = {"Content-Length": str(file.size)}
         answer = client.put(place["url"], content=file.blocks(sent), headers=length)
     if answer.is_error:
-        raise Refused(answer.status_code, _reason(answer.text) or answer.reason_phrase)
-
-
-def _reason(xml: str) -> str:
-    """The code and message in an S3 error, which is a small XML document; nothing if it is something else."""
-    found = (xml.partition(f"<{tag}>")[2].partition(f"</{tag}>") for tag in ("Code", "Message"))
-    return ": ".join(text.strip() for text, end, _ in found if end)
+        raise refusal(answer)

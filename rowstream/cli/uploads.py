@@ -16,9 +16,10 @@ from rowstream.cli import asking, progress, summary
 from rowstream.cli.client import ApiError, api, find
 from rowstream.cli.figures import ENDED, SUCCEEDED
 from rowstream.cli.files import output_file
+from rowstream.cli.local_file import local_file
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption, WrongUsage
 from rowstream.cli.output import answer, answer_json, answer_rich, note
-from rowstream.cli.sending import local_file, send
+from rowstream.cli.sending import PARTS_ABOVE, Interrupted, send
 from rowstream.errors import Fatal
 
 if TYPE_CHECKING:
@@ -50,10 +51,29 @@ def upload(
             show_default=False,
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Go on with an upload of this very file that broke off, or begin anew.",
+        ),
+    ] = True,
+    parts_above: Annotated[
+        int,
+        typer.Option(
+            envvar="ROWSTREAM_PARTS_ABOVE",
+            min=0,
+            metavar="BYTES",
+            help="A file with more bytes is sent in parts, some side by side, and can be gone on with.",
+        ),
+    ] = PARTS_ABOVE,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     json: JsonOption = False,
 ) -> None:
     """Upload a file, and see what becomes of its records.
+
+    A large file is sent in parts. If that breaks off, by Ctrl-C, a cut line or anything else, the same command goes on
+    from there, tomorrow as well; uploads that nobody goes on with are given up after a week.
 
     Exits with 0 if the upload is accepted or, with --wait, completed; with 1 if it failed or was cancelled; with 2 on
     wrong usage, or if no system runs. Rejected records are an outcome, not a failure.
@@ -63,7 +83,8 @@ def upload(
     watched = sys.stderr.isatty() and not json
     with local_file(file) as source, api(find(state_dir)) as client:
         with progress.view(source.name, source.size, silent=json) as view:
-            found = send(client, source, record_type, view.sent)
+            with may_be_resumed(file, record_type, state_dir):
+                found = send(client, source, record_type, view.sent, parts_above=parts_above, resume=resume)
             if wait or (wait is None and watched):
                 with going_on(found["id"], state_dir):
                     found = asking.follow(client, found["id"], view.seen)
@@ -185,6 +206,17 @@ def going_on(upload_id: str, state_dir: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         note(f"the upload goes on; rowstream status {upload_id}{here(state_dir)} shows how")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+@contextmanager
+def may_be_resumed(file: Path, record_type: str, state_dir: Path) -> Iterator[None]:
+    """Say on Ctrl-C how to go on with what was sent so far."""
+    try:
+        yield
+    except Interrupted:
+        command = f"rowstream upload {shlex.quote(str(file))} --record-type {record_type}{here(state_dir)}"
+        note(f"what was sent is kept; {command} goes on from there")
         raise typer.Exit(_INTERRUPTED) from None
 
 

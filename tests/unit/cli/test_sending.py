@@ -14,8 +14,9 @@ import pytest
 
 from rowstream.cli import asking
 from rowstream.cli.client import Target, api
+from rowstream.cli.local_file import NotSent, local_file
 from rowstream.cli.options import WrongUsage
-from rowstream.cli.sending import NotSent, local_file, send
+from rowstream.cli.sending import send
 
 KEY = "rs_secret"
 ACCESS_DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Expired</Message></Error>"
@@ -102,7 +103,7 @@ def sent_by(server: Server, path: Path) -> list[int]:
     """Send the file; returns the progress that was told."""
     progress: list[int] = []
     with local_file(path) as file, api(Target(server.url, KEY)) as client:
-        assert send(client, file, "things", progress.append) == {"id": "u1", "status": "pending"}
+        assert send(client, file, "things", progress.append, parts_above=10**12) == {"id": "u1", "status": "pending"}
     return progress
 
 
