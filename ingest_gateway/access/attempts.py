@@ -41,9 +41,17 @@ class Attempts:
         """
         whose = hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         site = site_of(address or "")
-        self._check(self._of_address(address), take=False)
+        self.look(address)
         self._check((f"log_ins:{whose}:{site}", self._here), take=True)
         self._check((f"log_ins_everywhere:{whose}", self._everywhere), take=True)
+
+    def look(self, address: str | None) -> None:
+        """Check that not too many tries failed.
+
+        Raises:
+            Problem: 429, they did; says when to try again.
+        """
+        self._check(self._of_address(address), take=False)
 
     def failed(self, address: str | None) -> None:
         """Count a try that failed."""

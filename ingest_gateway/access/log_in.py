@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from ingest_gateway.access import sessions
 from ingest_gateway.access.attempts import Attempts
 from ingest_gateway.access.limits import Limits
+from ingest_gateway.access.oidc_provider import Provider
 from ingest_gateway.access.passwords import Passwords
 from ingest_gateway.access.sessions import Opened, Visit
 from ingest_gateway.doer import Doer
@@ -31,12 +32,18 @@ class Entrance:
     gateway: Gateway
     passwords: Passwords
     attempts: Attempts
+    provider: Provider | None
 
 
 def open_entrance(gateway: Gateway, limits: Limits) -> Entrance:
     """The entrance of a gateway, which counts tries in its limits."""
     access = gateway.settings.access
-    return Entrance(gateway=gateway, passwords=Passwords(access.hashes_at_once), attempts=Attempts(limits, access))
+    return Entrance(
+        gateway=gateway,
+        passwords=Passwords(access.hashes_at_once),
+        attempts=Attempts(limits, access),
+        provider=Provider(gateway.settings.oidc) if gateway.settings.oidc.issuer else None,
+    )
 
 
 def entrance_of(request: Request) -> Entrance:
