@@ -2,12 +2,13 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 from uuid import UUID
 
 import httpx
+from fastapi import FastAPI
 
 from ingest_gateway.api.app import make_app
 from ingest_gateway.api.server import web_server
@@ -34,10 +35,14 @@ def opened(settings: GatewaySettings) -> Iterator[Gateway]:
 
 
 @contextmanager
-def serving(settings: GatewaySettings) -> Iterator[str]:
-    """The gateway's web application at the address that this gives; nothing but the web server runs."""
+def serving(settings: GatewaySettings, prepare: Callable[[FastAPI], None] = lambda _: None) -> Iterator[str]:
+    """The gateway's web application at the address that this gives; nothing but the web server runs.
+
+    `prepare` may change it before it serves.
+    """
     with opened(settings) as gateway, socket.create_server(("127.0.0.1", 0)) as listener:
         app = make_app(gateway)
+        prepare(app)
         server = web_server(gateway, app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
-from starlette.testclient import TestClient
+from fastapi import FastAPI
 
-from ingest_gateway.api.app import make_app
 from ingest_gateway.sns import Sns
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.storage.s3 import S3Store
@@ -26,7 +26,7 @@ TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": servers
 class Door:
     """A gateway's web application, and what knocks at it."""
 
-    client: TestClient
+    client: httpx.Client
     signer: Signer
     store: S3Store
     url: str
@@ -74,13 +74,13 @@ def door(database_url: str, object_store: servers.Server, tmp_path: Path) -> Ite
         sns_topics=f"{TOPIC}, arn:aws:sns:eu-west-1:123456789012:more",
         max_upload_bytes=10,
     )
-    with gateways.opened(settings) as gateway:
-        app = make_app(gateway)
-        signer = Signer.new()
+    signer = Signer.new()
+
+    def believe(app: FastAPI) -> None:
         app.state.sns = Sns(settings.gateway.allowed_sns_topics, signer.get)
-        with TestClient(app, client=("192.0.2.7", 1)) as client:
-            yield Door(client, signer, servers.store_of(object_store), database_url, folder)
-        app.state.limits.close()
+
+    with gateways.serving(settings, believe) as address, gateways.client_of(address, None) as client:
+        yield Door(client, signer, servers.store_of(object_store), database_url, folder)
 
 
 def heard(taken: int = 0, ignored: int = 0, refused: int = 0) -> dict[str, int]:
