@@ -4,6 +4,7 @@ One organization with a person in each role, keys with each scope alone, and who
 organization whose owner and whose key may do everything there; and makers of what requests name.
 """
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,12 +26,13 @@ from rowstream.database.sessions import Lifetimes, Session
 from rowstream.database.tables import batch_uploads, dead_letters
 from rowstream.ids import new_id
 from rowstream.runtime import secrets
+from rowstream.storage.s3 import S3Store
 from tests import gateways, people, servers
 from tests.engines import engine_of
 
 EVERYTHING = frozenset(Permission)
 _HOUR = Lifetimes(idle=3_600, whole=3_600)
-_UNLIMITED = dict.fromkeys(("address", "key", "user", "organization"), 0)
+_UNLIMITED = ("address", "key", "user", "organization")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class World:
     settings: GatewaySettings
     secrets: secrets.Secrets
     owner: Engine
+    store: S3Store
     organization_id: UUID
     other_id: UUID
     callers: list[Caller] = field(default_factory=list)
@@ -118,6 +121,12 @@ class World:
             (part,) = self.ask("POST", path, json={"numbers": [1]}).json()["items"]
             assert self.client.put(part["url"], content=b"a,b").is_success
         return str(begun["upload_id"])
+
+    def laid(self, caller: Caller) -> str:
+        """The key of an object that lies where the caller's organization lays its files."""
+        key = f"{self.organization_id if caller.own else self.other_id}/in/{uuid4()}.csv"
+        self.store.put(LANDING, key, io.BytesIO(b"a,b"))
+        return key
 
     def dead_letter(self) -> UUID:
         """A dead letter of the organization."""
@@ -169,21 +178,25 @@ class World:
             connection.execute(insert(table).values(row))
 
 
+LANDING = "landing"
 FILE = {"record_type": "member_certification", "filename": "members.csv"}
 
 
 @contextmanager
 def world(database_url: str, storage: Any, folder: Path) -> Iterator[World]:
     """A gateway without limits on requests, with everybody who may stand before it."""
-    limits = {f"{name}_per_minute": 0 for name in _UNLIMITED}
-    settings, path = people.settings_with_secrets(database_url, storage, folder, limits=limits)
+    limits = dict.fromkeys((f"{name}_per_minute" for name in _UNLIMITED), 0)
+    taken = {"intake_buckets": LANDING}
+    settings, path = people.settings_with_secrets(database_url, storage, folder, limits=limits, gateway=taken)
+    store = S3Store(storage)
+    store.make_bucket(LANDING)
     with (
         engine_of(database_url, pool_size=2) as owner,
         gateways.serving(settings) as address,
         gateways.client_of(address, None) as client,
     ):
         own, other = (servers.make_organization(database_url, name) for name in ("own", "other"))
-        made = World(client, settings, secrets.read(path), owner, own, other)
+        made = World(client, settings, secrets.read(path), owner, store, own, other)
         with owner.begin() as connection:
             made.callers.extend([*_keys(connection, made), *_people(connection, made), *_nobodies(connection, made)])
         yield made

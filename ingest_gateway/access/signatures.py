@@ -5,7 +5,6 @@ The signature covers the method, the address, the time, a nonce, and of a body i
 once: its nonce is remembered for all gateways until its time is over.
 """
 
-import base64
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from starlette.datastructures import Headers
 
 from rowstream.database import signers
 from rowstream.database.connection import retryable_errors
-from rowstream.database.keys import Holder, key_hash
+from rowstream.database.keys import Holder
 from rowstream.database.signers import AHEAD_SECONDS, WINDOW_SECONDS
 from rowstream.errors import Poison, Retryable
 from rowstream.runtime.secrets import Secrets
@@ -33,9 +32,6 @@ from rowstream.runtime.secrets import Secrets
 if TYPE_CHECKING:
     from rowstream.database.signers import Signer
 
-PREFIX = "rss_"
-
-_PURPOSE = "signed-requests"
 _LONGEST_NONCE = 128
 _LONGEST_HEADER = 2_000
 _WHERE = ('"@target-uri"',), ('"@authority"', '"@path"', '"@query"'), ('"@authority"', '"@path"')
@@ -44,11 +40,6 @@ _UNKNOWN = "the signature is not one of a valid key: check keyid, secret and wha
 
 class Refused(Poison):
     """The request is not signed as it must be; the message says what is missing, and never how near it was."""
-
-
-def secret_of(secrets: Secrets, key_id: UUID) -> str:
-    """The secret that a key signs with: the HMAC key is this text's bytes. Stored nowhere, derived whenever needed."""
-    return _as_text(secrets.derive(_PURPOSE, str(key_id)))
 
 
 def is_signed(headers: Headers) -> bool:
@@ -157,8 +148,8 @@ class _Resolver(HTTPSignatureKeyResolver):
             self.signer = signers.signer_of(connection, wanted)
         if self.signer is None:
             return None
-        derived = map(_as_text, self._secrets.derived(_PURPOSE, str(wanted)))
-        return next((text.encode() for text in derived if key_hash(text) == self.signer.key_hash), None)
+        secret = signers.known_secret(self._secrets, self.signer)
+        return secret.encode() if secret else None
 
 
 class _Verifier(HTTPMessageVerifier):
@@ -185,7 +176,3 @@ def _message(request: Request) -> _Message:
     path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
     address = f"{scope['scheme']}://{request.headers.get('host', '')}{path}" + (f"?{query}" if query else "")
     return _Message(method=request.method, url=address, headers=request.headers)
-
-
-def _as_text(secret: bytes) -> str:
-    return PREFIX + base64.urlsafe_b64encode(secret).decode().rstrip("=")

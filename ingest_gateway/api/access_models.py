@@ -33,6 +33,14 @@ def clean_name(name: str) -> str:
     return clean
 
 
+def _no_id(name: str) -> str:
+    try:
+        UUID(name)
+    except ValueError:
+        return name
+    raise ValueError("the name must not look like an id, since each organization is found by either")
+
+
 def _to_come(moment: datetime) -> datetime:
     if moment <= datetime.now(UTC):
         raise ValueError("it lies in the past; leave it out for a key without an end")
@@ -119,7 +127,9 @@ class Organization(BaseModel):
 class OrganizationChange(_Request):
     """What is to be changed; what is left out stays. Quotas are for those who run the system."""
 
-    name: Name | None = Field(None, description="A new name, which no other organization has")
+    name: Annotated[Name, AfterValidator(_no_id)] | None = Field(
+        None, description="A new name, which no other organization has"
+    )
     duplicate_policy: Literal["refuse", "warn", "allow"] | None = Field(
         None, description="What becomes of a file whose bytes came before as the same record type"
     )

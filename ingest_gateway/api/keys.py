@@ -8,14 +8,14 @@ from fastapi import APIRouter, Body, Query, Response
 from starlette import status
 
 from ingest_gateway import acts
-from ingest_gateway.access import permissions, signatures
+from ingest_gateway.access import permissions
 from ingest_gateway.access.caller import Caller, MayManageKeys, MayReadKeys
 from ingest_gateway.access.permissions import Permission
 from ingest_gateway.api import cursors
 from ingest_gateway.api.access_models import Key, KeyList, KeyRequest, NewKey, RotateRequest
 from ingest_gateway.gateway import TheGateway
 from ingest_gateway.problems import Problem, responses
-from rowstream.database import keys
+from rowstream.database import keys, signers
 from rowstream.database.keys import StoredKey
 from rowstream.ids import new_id
 
@@ -52,7 +52,7 @@ def make_key(wanted: KeyRequest, caller: MayManageKeys, gateway: TheGateway) -> 
     scopes = wanted.scopes if wanted.scopes is not None else permissions.of_scopes(None)
     _check_scopes(caller, frozenset(scopes))
     key_id = new_id()
-    secret = signatures.secret_of(gateway.secrets.current(), key_id) if wanted.signed_only else None
+    secret = signers.secret_of(gateway.secrets.current(), key_id) if wanted.signed_only else None
     with gateway.acting_for(caller.organization_id) as connection:
         key = keys.make_key(
             connection,
@@ -83,7 +83,7 @@ def rotate_key(
     with gateway.acting_for(caller.organization_id) as connection:
         old = _existing(keys.stored_key(connection, caller.organization_id, old_id, lock=True), old_id)
         _check_scopes(caller, permissions.of_scopes(old.scopes))
-        secret = signatures.secret_of(gateway.secrets.current(), successor_id) if old.signed_only else None
+        secret = signers.secret_of(gateway.secrets.current(), successor_id) if old.signed_only else None
         try:
             key = keys.replace(
                 connection,

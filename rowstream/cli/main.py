@@ -23,6 +23,7 @@ from rowstream.cli import (
     demo,
     doctor,
     keys,
+    organizations,
     records,
     secrets,
     sftp,
@@ -31,6 +32,7 @@ from rowstream.cli import (
     system,
     topics,
     uploads,
+    users,
 )
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import WrongUsage
@@ -53,7 +55,7 @@ Verb = Callable[..., None]
 
 @dataclass(frozen=True)
 class Group:
-    """Verbs about one thing, such as `rowstream keys create`."""
+    """Verbs about one thing, such as `rowstream key create`."""
 
     name: str
     about: str
@@ -77,6 +79,36 @@ VERBS: dict[str, tuple[Verb | Group, ...]] = {
         ),
     ),
     "Record types": (records.record_types, records.template, records.sample),
+    "Who may": (
+        Group(
+            "org",
+            "Make, list, change and close organizations.",
+            (
+                organizations.create,
+                organizations.list_,
+                organizations.show,
+                organizations.set_,
+                organizations.close,
+            ),
+        ),
+        Group(
+            "user",
+            "Make people, and say what they are where.",
+            (
+                users.create,
+                users.list_,
+                users.set_role,
+                users.set_password,
+                users.disable,
+                users.enable,
+            ),
+        ),
+        Group(
+            "key",
+            "Make, list, rotate and end the keys of the API.",
+            (keys.create, keys.list_, keys.rotate, keys.revoke),
+        ),
+    ),
     "The system": (
         system.up,
         doctor.doctor,
@@ -85,7 +117,6 @@ VERBS: dict[str, tuple[Verb | Group, ...]] = {
         Group("storage", "The bucket's rules: what becomes of files with time.", (storage.apply, storage.show)),
         Group("sources", "The file that says who hands in by S3 and by SFTP.", (sources.check,)),
         Group("sftp", "Partners' SFTP servers, from which files are fetched.", (sftp.check,)),
-        Group("keys", "Make, list and end the keys of the API.", (keys.create, keys.list_, keys.revoke)),
         Group("secrets", "Make and renew the file of the keys that sign tokens.", (secrets.make, secrets.rotate)),
     ),
 }
@@ -97,7 +128,7 @@ def words_of(verb: Verb | Group) -> str:
 
 
 def every_verb() -> Iterator[tuple[str, Verb]]:
-    """Each verb as it is typed, `keys create`, and its function; in the order of the help."""
+    """Each verb as it is typed, `key create`, and its function; in the order of the help."""
     for one in itertools.chain(*VERBS.values()):
         if isinstance(one, Group):
             yield from ((f"{one.name} {words_of(verb)}", verb) for verb in one.verbs)

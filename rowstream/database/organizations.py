@@ -80,14 +80,12 @@ def find(connection: Connection, organization_id: UUID, *, lock: bool = False) -
 
 
 def named(connection: Connection, name_or_id: str) -> Organization | None:
-    """One organization by its name, else by its id, or None."""
-    found = _one(connection, _organizations().where(organizations.c.name == name_or_id))
-    if found is None:
-        try:
-            return find(connection, UUID(name_or_id))
-        except ValueError:
-            return None
-    return found
+    """One organization by its id, else by its name, or None: nobody is found in another's place by choosing a name."""
+    try:
+        found = find(connection, UUID(name_or_id))
+    except ValueError:
+        found = None
+    return found or _one(connection, _organizations().where(organizations.c.name == name_or_id))
 
 
 def every(connection: Connection) -> Sequence[Organization]:

@@ -1,5 +1,6 @@
 """Keys that are never sent: whose they are, and which of their requests were seen already. All times are Postgres's."""
 
+import base64
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -7,7 +8,11 @@ from sqlalchemy import Connection, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from rowstream.database.access_tables import api_keys, organizations, request_nonces
-from rowstream.database.keys import Holder
+from rowstream.database.keys import Holder, key_hash
+from rowstream.runtime.secrets import Secrets
+
+PREFIX = "rss_"
+_PURPOSE = "signed-requests"
 
 WINDOW_SECONDS = 300
 """For how long after its making a signed request is taken."""
@@ -23,6 +28,21 @@ class Signer:
     holder: Holder
     key_hash: bytes
     now: float
+
+
+def secret_of(secrets: Secrets, key_id: UUID) -> str:
+    """The secret that a new key signs with: the HMAC key is this text's bytes. Stored nowhere, derived when needed."""
+    return _as_text(secrets.derive(_PURPOSE, str(key_id)))
+
+
+def known_secret(secrets: Secrets, signer: Signer) -> str | None:
+    """The secret that a key was made with; None if the secrets are not those of which it was derived."""
+    derived = map(_as_text, secrets.derived(_PURPOSE, str(signer.holder.id)))
+    return next((text for text in derived if key_hash(text) == signer.key_hash), None)
+
+
+def _as_text(secret: bytes) -> str:
+    return PREFIX + base64.urlsafe_b64encode(secret).decode().rstrip("=")
 
 
 def signer_of(connection: Connection, key_id: UUID) -> Signer | None:

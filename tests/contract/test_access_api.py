@@ -404,6 +404,8 @@ class TestOrganization:
             {"closed_at": None},
             {"name": ""},
             {"name": "a\x00"},
+            {"name": NOBODYS},
+            {"name": f" {{{NOBODYS}}} "},
             {"duplicate_policy": "maybe"},
         ],
     )

@@ -1,4 +1,4 @@
-"""`rowstream keys` on a real database: what it makes is valid at once, shown once, and ends when it is revoked."""
+"""`rowstream key` on a real database: what it makes is valid at once, shown once, and ends when it is revoked."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 def keys(url: str, *arguments: str) -> Result:
-    return run("keys", *arguments, ROWSTREAM_DATABASE__URL=url)
+    return run("key", *arguments, ROWSTREAM_DATABASE__URL=url)
 
 
 def listed(url: str) -> dict[str, str]:
@@ -47,7 +47,7 @@ def test_a_key_is_shown_once_and_stored_as_its_hash(database_url: str, engine: E
     assert key not in made.err
     assert str(row.id) in made.err
     assert [line.split()[0] for line in shown.out.splitlines()] == ["id", str(row.id)]
-    assert re.search(r"  valid  .*  never +nightly export\n$", shown.out)
+    assert re.search(r"  valid  .*  never +never +as an operator +nightly export\n$", shown.out)
 
 
 def test_a_revoked_key_is_refused_from_then_on(database_url: str, engine: Engine) -> None:
@@ -96,7 +96,7 @@ def test_other_organizations_keys_are_neither_shown_nor_ended(database_url: str,
     [
         (["create", " "], 2, "a key needs a name"),
         (["create", "x", "--days", "0"], 2, "--days"),
-        (["revoke", "x"], 2, "'x' is no id of a key; `rowstream keys list` shows them"),
+        (["revoke", "x"], 2, "'x' is no id of a key; `rowstream key list` shows them"),
         (["revoke", "019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f"], 1, "there is no key 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f"),
     ],
 )

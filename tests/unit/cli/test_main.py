@@ -32,7 +32,8 @@ def test_help_names_the_verbs_in_the_order_of_their_use() -> None:
 
 
 def test_help_of_a_group_names_its_verbs() -> None:
-    assert re.findall(r"^│ ([a-z-]+)  +[A-Z]", help_of("keys"), flags=re.MULTILINE) == ["create", "list", "revoke"]
+    names = re.findall(r"^│ ([a-z-]+)  +[A-Z]", help_of("key"), flags=re.MULTILINE)
+    assert names == ["create", "list", "rotate", "revoke"]
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -93,7 +94,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(command.app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("verb", ["migrate", "topics", "keys list"])
+@pytest.mark.parametrize("verb", ["migrate", "topics", "key list"])
 def test_no_system_is_said(verb: str, tmp_path: object) -> None:
     result = CliRunner().invoke(command.app, [*verb.split(), "--state-dir", str(tmp_path)], env={})
     assert isinstance(result.exception, NoSystem)
