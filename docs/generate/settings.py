@@ -1,6 +1,6 @@
 """The page of the settings, from each service's tree of pydantic models and from the command's options."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
@@ -17,7 +17,7 @@ from rowstream.cli.main import app
 from rowstream.runtime.settings import ServiceSettings, variable_name
 from splitter.settings import SplitterSettings
 
-_SERVICES: Final = {
+_SERVICES: Final[Mapping[str, type[ServiceSettings]]] = {
     "ingest_gateway": GatewaySettings,
     "splitter": SplitterSettings,
     "record_processor": ProcessorSettings,
@@ -70,8 +70,8 @@ def _slices() -> Iterator[str]:
         yield f"## {service}"
         for name, field in tree.model_fields.items():
             model, shared = _model(field), ServiceSettings.model_fields.get(name)
-            known = _model(shared).model_fields if shared else {}
-            if model.model_fields.keys() != known.keys():
+            known: Container[str] = set(_model(shared).model_fields) if shared else ()
+            if any(one not in known for one in model.model_fields):
                 yield one_line(model.__doc__)
                 yield table(_HEADERS, _rows(model, name, but=known))
 

@@ -15,11 +15,11 @@ _PURPOSES: Final = {
     "memberships": "Who is in which organization, and as what.",
     "api_keys": "Keys of the API; of each only its hash.",
     "refresh_tokens": "Sessions of people: each token is used once and followed by another; of each only its hash.",
-    "request_nonces": "Numbers of signed requests that were seen; each is taken once, and forgotten when it is too old.",
+    "request_nonces": "Numbers of signed requests that were seen; each is taken once, and forgotten in time.",
     "acts": "What people, keys and rowstream did: written with the deed, and changed by nobody afterwards.",
     "idempotency_keys": "Requests with an Idempotency-Key, and how they were answered; forgotten after a while.",
     "multipart_uploads": "Files that are sent in parts, or were.",
-    "s3_objects_taken": "Objects that stores told of: the newest event that was heeded, and the upload that came of it.",
+    "s3_objects_taken": "Objects that stores told of: the newest event that was heeded, and its upload.",
     "sftp_files": "Files on partners' servers: seen, taken, or left where they are, and why.",
     "batch_uploads": "One row an upload: where it came from, where it stands, what became of its records.",
     "batch_upload_audit_logs": (

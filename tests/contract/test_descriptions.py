@@ -12,7 +12,7 @@ from typing import Any
 
 import fastavro
 import httpx
-import jsonschema
+import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -43,8 +43,10 @@ def openapi(address: str) -> dict[str, Any]:
     return found
 
 
-def asyncapi_schema() -> Any:
-    return json.loads(gzip.decompress((HERE / "asyncapi-3.0.0.json.gz").read_bytes()))
+def faults(described: dict[str, Any]) -> list[str]:
+    """What AsyncAPI's own schema says against a description."""
+    schema = json.loads(gzip.decompress((HERE / "asyncapi-3.0.0.json.gz").read_bytes()))
+    return [error.message for error in jsonschema_rs.Draft7Validator(schema).iter_errors(described)]
 
 
 def test_openapi_is_3_1_and_valid(openapi: dict[str, Any]) -> None:
@@ -77,15 +79,14 @@ def test_asyncapi_is_served_and_valid(address: str) -> None:
     assert answer.status_code == 200
     described = answer.json()
     assert described == asyncapi()
-    jsonschema.Draft7Validator(asyncapi_schema()).validate(described)
+    assert faults(described) == []
 
 
 @pytest.mark.parametrize("missing", ["info", "asyncapi"])
 def test_an_asyncapi_that_is_wrong_is_found_out(missing: str) -> None:
     described = asyncapi()
     del described[missing]
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft7Validator(asyncapi_schema()).validate(described)
+    assert faults(described)
 
 
 def test_asyncapi_has_every_topic_and_every_message_and_each_reference_leads_somewhere() -> None:

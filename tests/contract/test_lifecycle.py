@@ -100,7 +100,7 @@ def test_origins_of_pages_are_put_and_seen(keeping: S3Store) -> None:
     bucket, lifecycle = servers.BUCKET, keeping.lifecycle
     assert lifecycle.origins(bucket) == frozenset()
     assert lifecycle.allow_origins(bucket, ["https://staff.example"]) is Outcome.AS_WANTED
-    assert lifecycle.origins(bucket) == {"https://staff.example"}
+    assert lifecycle.origins(bucket) == frozenset({"https://staff.example"})
 
 
 def test_originals_go_to_the_archive_and_are_never_removed() -> None:

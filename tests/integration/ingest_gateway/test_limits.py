@@ -258,7 +258,7 @@ class TestFlood:
         with gateways.client_of(f"http://{gateway.address}", other) as client:
 
             def times(until: float) -> list[float]:
-                taken = []
+                taken: list[float] = []
                 while time.monotonic() < until or len(taken) < 10:
                     begun = time.monotonic()
                     assert client.get(PATH).status_code == 200
