@@ -41,8 +41,10 @@ class Listing:
 class RemoteFolder:
     """The source's folder on a server that we are logged in to."""
 
-    def __init__(self, source: SftpSource, client: asyncssh.SFTPClient) -> None:
-        self._source, self._client = source, client
+    def __init__(
+        self, source: SftpSource, connection: asyncssh.SSHClientConnection, client: asyncssh.SFTPClient
+    ) -> None:
+        self._source, self._connection, self._client = source, connection, client
         self._folder = source.folder.encode()
 
     async def list(self) -> Listing:
@@ -52,14 +54,35 @@ class RemoteFolder:
             PartnerAway: it cannot be listed.
         """
         names: list[Listed] = []
-        with named(self._source, "folder"):
-            listed = cast("AsyncGenerator[asyncssh.SFTPName]", self._client.scandir(self._folder))
-            async with asyncio.timeout(_LIST_SECONDS), aclosing(listed) as entries:
+
+        async def read() -> bool:
+            entries = cast("AsyncGenerator[asyncssh.SFTPName]", self._client.scandir(self._folder))
+            async with aclosing(entries):
                 async for entry in entries:
                     if len(names) == MOST_NAMES:
-                        return Listing(names, complete=False)
+                        return False
                     names.append(_listed(_bytes(entry.filename), entry.attrs))
-        return Listing(names, complete=True)
+            return True
+
+        with named(self._source, "folder"):
+            complete = await self._in_time(asyncio.ensure_future(read()), _LIST_SECONDS)
+        return Listing(names, complete=complete)
+
+    async def _in_time(self, task: "asyncio.Future[bool]", seconds: float) -> bool:
+        """What a task comes to; where it takes too long the line is cut, since at its end it would ask once more."""
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # also if nobody waits any more
+        try:
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            self._connection.abort()
+            task.cancel()
+            raise
+        if done:
+            return task.result()
+        self._connection.abort()
+        await asyncio.wait({task}, timeout=_LEAVE_SECONDS)
+        task.cancel()
+        raise TimeoutError
 
     @asynccontextmanager
     async def open(self, file: RemoteFile) -> AsyncIterator["RemoteStream"]:
@@ -196,7 +219,7 @@ async def connected(source: SftpSource) -> AsyncIterator[RemoteFolder]:
         with named(source, "unreachable"):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 client = await connection.start_sftp_client()
-        yield RemoteFolder(source, client)
+        yield RemoteFolder(source, connection, client)
     finally:
         await _leave(connection)
 

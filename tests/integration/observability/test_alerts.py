@@ -244,6 +244,27 @@ CASES = (
         quiet=(20, 39),
     ),
     Case(
+        "a partner's server has another key for half an hour",
+        {
+            'rowstream_sftp_away{job="ingest_gateway", source="acme", reason="host_key"}': flat(0, 5)
+            + flat(1, 30)
+            + flat(0, 10)
+        },
+        ("PartnerUnreachable",),
+        fires=(21, 34),
+        quiet=(4, 15, 36),
+    ),
+    Case(
+        "a partner's server is away for some minutes, again and again",
+        {
+            'rowstream_sftp_away{job="ingest_gateway", source="acme", reason="unreachable"}': [
+                *flat(0, 5),
+                *([*flat(1, 10), 0] * 4),
+            ]
+        },
+        quiet=tuple(range(0, 48, 4)),
+    ),
+    Case(
         "the disk fills",
         {
             'rowstream_disk_free_bytes{job="splitter", folder="working"}': flat(50, 5) + flat(10, 30) + flat(50, 5),
@@ -351,5 +372,5 @@ def test_no_label_is_unbounded() -> None:
     text = "".join((HERE / name).read_text(encoding="utf-8") for name in RULES)
     assert set(re.findall(r"\bby \(([^)]*)\)", text)) <= {
         "record_type", "record_type, code", "job, topic", "le, record_type", "topic", "kind", "job", "job, part",
-        "job, folder",
+        "job, folder", "source, reason",
     }  # fmt: skip
