@@ -16,6 +16,7 @@ from rowstream.kafka.topics import TOPICS, records_topic
 from rowstream.messages import codec
 from rowstream.messages.record_accepted import RecordAccepted
 from rowstream.messages.upload_status import UploadStatus
+from rowstream.runtime.sources import parse
 
 GUIDES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "how-to").glob("*.md")}
 
@@ -54,6 +55,17 @@ def test_the_gateway_takes_both_forms_of_the_event() -> None:
     )
     assert binary.request.key == structured.request.key == "2013/flights.csv"
     assert structured.request.filename == "flights of 2013.csv"
+
+
+def test_the_sources_file_of_a_partner_says_what_the_page_says() -> None:
+    (text,) = blocks("connect-a-partner-by-sftp", "toml")
+    (partner,) = parse(text.encode(), ROOT / "sources.toml").sftp
+    assert (partner.name, partner.folder, partner.done_marker, partner.move_to) == (
+        "acme",
+        "outgoing",
+        ".done",
+        "taken",
+    )
 
 
 def test_a_status_is_read_as_the_program_reads_it() -> None:
