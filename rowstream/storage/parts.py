@@ -25,9 +25,9 @@ def part_bytes_for(size: int) -> int:
     8 MiB, doubled until 2,500 of them are enough; never more than a store takes.
     """
     part_bytes = _USUAL_PART_BYTES
-    while part_bytes * _USUAL_PARTS < size and part_bytes < MOST_PART_BYTES:
+    while part_bytes * _USUAL_PARTS < size:
         part_bytes *= 2
-    return part_bytes
+    return min(part_bytes, MOST_PART_BYTES)
 
 
 def count_of(size: int, part_bytes: int) -> int:
