@@ -56,6 +56,7 @@ def serve(settings: GatewaySettings) -> bool:
         bindings = Bindings.read(settings.gateway.intake_sources)
         app = make_app(gateway)
         stack.callback(app.state.limits.close)
+        stack.callback(app.state.entrance.passwords.close)
         sources: SourcesFile = app.state.sources
         server = web_server(gateway, app)
 

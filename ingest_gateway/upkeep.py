@@ -16,7 +16,7 @@ from sqlalchemy import select
 from ingest_gateway import answers, waiting
 from ingest_gateway.accept import RAW_UPLOADS
 from ingest_gateway.gateway import Gateway
-from rowstream.database import signers
+from rowstream.database import sessions, signers
 from rowstream.database.access_tables import organizations
 from rowstream.database.connection import retryable_errors
 from rowstream.database.version import is_migrated
@@ -104,6 +104,12 @@ def sweep_nonces(gateway: Gateway) -> int:
         return signers.forget_nonces(connection, after_seconds=signers.KEEP_NONCES_SECONDS)
 
 
+def sweep_sessions(gateway: Gateway) -> int:
+    """Forget sessions of people that ended by themselves; returns how many tokens went."""
+    with retryable_errors(), gateway.keys.begin() as connection:
+        return sessions.sweep(connection)
+
+
 def _write_uses(gateway: Gateway) -> None:
     try:
         gateway.uses.write(gateway.keys)
@@ -183,5 +189,6 @@ _SWEEPS: dict[str, tuple[Callable[[Gateway], int], float]] = {
     "parts that nobody will put together": (sweep_parts, 3_600.0),
     "error exports that are too old": (sweep_exports, 21_600.0),
     "nonces of signed requests": (sweep_nonces, 60.0),
+    "sessions that ended": (sweep_sessions, 3_600.0),
 }
 """What is swept, and every how many seconds."""

@@ -53,6 +53,7 @@ def serving(settings: GatewaySettings, prepare: Callable[[FastAPI], None] = lamb
             server.should_exit = True
             thread.join(10)
             app.state.limits.close()
+            app.state.entrance.passwords.close()
 
 
 def new_key(database_url: str, organization_id: UUID = DEFAULT_ORGANIZATION) -> str:

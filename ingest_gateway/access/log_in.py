@@ -103,7 +103,7 @@ async def change_password(entrance: Entrance, doer: Doer, session: Session, curr
         await run_in_threadpool(entrance.attempts.failed, doer.address)
         raise Problem(status.HTTP_403_FORBIDDEN, "wrong_password", "the current password is not this one")
     try:
-        new_hash = await entrance.passwords.hash(new)
+        new_hash = await entrance.passwords.hash(new, about=(user.email, user.name) if user is not None else ())
     except Unfit as error:
         raise Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "unfit_password", str(error)) from None
     changed = await run_in_threadpool(

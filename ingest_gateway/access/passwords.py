@@ -5,7 +5,7 @@ wait behind too many is refused at once.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -45,14 +45,14 @@ class Passwords:
         """
         return await self._run(lambda: self._judge(password_hash, password))
 
-    async def hash(self, password: str) -> str:
-        """The hash of a new password.
+    async def hash(self, password: str, *, about: Sequence[str] = ()) -> str:
+        """The hash of a new password; `about` is what others know of whose it is.
 
         Raises:
             Unfit: it cannot be one.
             Problem: 503, too many are being checked.
         """
-        return await self._run(lambda: passwords.hash_password(password))
+        return await self._run(lambda: passwords.hash_password(password, about=about))
 
     def close(self) -> None:
         """Take no more work."""

@@ -366,6 +366,12 @@ class TestPassword:
         tried = [self.change(api, session, f"guess {number}", self.NEW).status_code for number in range(10)]
         assert tried[-1] == 429
 
+    def test_one_that_is_easy_to_guess_is_refused(self, api: httpx.Client, url: str) -> None:
+        email = make_person(url)
+        session = session_of(api, email)
+        for new in ("password1234", f"{email.partition('@')[0]}-1990"):
+            refused(self.change(api, session, PASSWORD, new), 422, "unfit_password")
+
     @pytest.mark.parametrize("new", ["short", "x" * 11, "x" * 257, "e\u0301" * 11, ""])
     def test_one_that_is_too_short_or_too_long_is_refused(self, api: httpx.Client, url: str, new: str) -> None:
         session = session_of(api, make_person(url))
