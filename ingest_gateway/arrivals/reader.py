@@ -14,7 +14,7 @@ from rowstream.database.connection import retryable_errors
 from rowstream.errors import Poison, Retryable
 from rowstream.kafka.consumer import Consumer, Received
 from rowstream.kafka.dead_letters import put_aside
-from rowstream.kafka.producer import Producer
+from rowstream.kafka.producer import OnDelivery, Producer
 from rowstream.messages.codec import UnknownSchema
 from rowstream.runtime.logging import get_logger, log_context
 from rowstream.storage.store import StoreUnavailable
@@ -115,18 +115,25 @@ class Reader:
             self._consumer.keep_alive(0.2)
 
     def _put_aside(self, message: Received, error: Exception) -> bool:
-        """Copy the message to the dead letters and say what is to be said of it; whether the broker has all of it."""
-        failures: list[str | None] = []
-        sent = 0
-        try:
+        """Say what is to be said of the message, then copy it to the dead letters; whether the broker has all of it."""
+
+        def say(on_delivery: OnDelivery) -> None:
             for one in self._say(message, error):
-                self._producer.send(one.topic, one.value, key=one.key, headers=one.headers, on_delivery=failures.append)
-                sent += 1
-            put_aside(self._producer, message, stage=self._stage, error=error, on_delivery=failures.append)
-            sent += 1
+                self._producer.send(one.topic, one.value, key=one.key, headers=one.headers, on_delivery=on_delivery)
+
+        def bury(on_delivery: OnDelivery) -> None:
+            put_aside(self._producer, message, stage=self._stage, error=error, on_delivery=on_delivery)
+
+        # One after the other, so that a topic that is missing does not fill the other one by each try.
+        return self._delivered(say) and self._delivered(bury)
+
+    def _delivered(self, send: Callable[[OnDelivery], None]) -> bool:
+        failures: list[str | None] = []
+        try:
+            send(failures.append)
         except Poison as too_large:
             log.warning("a message is too large for a dead letter and is dropped", reason=str(too_large))
+            return True
         except Retryable:
             return False
-        self._producer.flush(self._delivery_seconds)
-        return failures == [None] * sent
+        return self._producer.flush(self._delivery_seconds) == 0 and not any(failures)

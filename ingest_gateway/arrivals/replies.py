@@ -62,5 +62,5 @@ def refusal(message: Received, error: Exception) -> Saying:
         correlation_id=correlation_id_of(name.correlation_id),
         traceparent=name.traceparent,
     )
-    key = name.event_id.encode() if name.event_id else message.key
+    key = name.event_id.encode() if name.event_id else None  # nothing of the request's own, which may be of any size
     return Saying(topic=UPLOAD_REPLIES, key=key, value=codec.encode(reply), headers=envelope.headers())

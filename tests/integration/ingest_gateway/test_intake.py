@@ -194,6 +194,7 @@ def test_a_bad_request_is_put_aside_with_its_reason_and_the_rest_goes_on(
         "too large": (event("7", {**DATA, "key": "large"}), "1001 bytes"),
         "unknown organization": (event("8", organization=str(uuid4())), "may not hand in for organization"),
         "a source of ours": (event("9", source="api"), "rowstream's own"),
+        "a store's name": (event("11", source="s3://landing"), "rowstream's own"),
         "no name": (event("10", {**DATA, "filename": "\u202e"}), "filename"),
     }
     send(own_broker.address, *(each for each, _ in bad.values()), event("good"))
@@ -207,7 +208,7 @@ def test_a_bad_request_is_put_aside_with_its_reason_and_the_rest_goes_on(
         assert letter["__connect.errors.stage"] == "INTAKE"
         assert letter["content-type"] == "application/cloudevents+json"
     told = {reply.request_id: reply for reply, _ in replies(own_broker.address, len(bad))}
-    assert told.keys() == {None, *map(str, range(1, 11))}
+    assert told.keys() == {None, *map(str, range(1, 12))}
     for each, reason in bad.values():
         reply = told[each.get("id")]
         assert (reply.outcome, reply.upload_id) == ("refused", None)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from ingest_gateway.arrivals.cloud_events import TYPE, Asked, BadRequest, read
+from ingest_gateway.arrivals.cloud_events import TYPE, Asked, BadRequest, Name, named, read
 from rowstream.errors import Poison
 from rowstream.messages import codec
 from rowstream.messages.codec import UnknownSchema
@@ -148,3 +148,28 @@ def test_another_avro_message_is_refused() -> None:
         read(binary(other, "application/avro"), Store())
     with pytest.raises(UnknownSchema):
         read(binary(other, "application/avro"))
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        (
+            structured(correlationid="c-1", data=7),
+            Name(source="//crm/exports", event_id="e1", correlation_id="c-1", traceparent=""),
+        ),
+        (
+            binary(b"no json", "application/json"),
+            Name(source="//crm/exports", event_id="e1", correlation_id=None, traceparent=""),
+        ),
+        (structured(id=7, source="x" * 2_000), Name(source=None, event_id=None, correlation_id=None, traceparent="")),
+        (structured(id="a\nb"), Name(source="//crm/exports", event_id=None, correlation_id=None, traceparent="")),
+        (
+            Message(b"\xff", {"correlation_id": "c-2"}),
+            Name(source=None, event_id=None, correlation_id="c-2", traceparent=""),
+        ),
+        (Message(b"[" * 100_000), Name(source=None, event_id=None, correlation_id=None, traceparent="")),
+    ],
+    ids=["structured", "binary", "wrong types", "a line end", "no JSON", "deep"],
+)
+def test_however_little_can_be_read_it_has_a_name(message: Message, name: Name) -> None:
+    assert named(message) == name
