@@ -21,7 +21,7 @@ from rowstream.storage.s3 import S3Store
 from splitter.sender import Stopping
 from splitter.settings import SplitterSlice
 from splitter.slots import Slots
-from splitter.waiting import enqueue, tidy
+from splitter.waiting import enqueue, is_of, tidy
 
 log = get_logger(__name__)
 
@@ -103,12 +103,16 @@ class SplitterService:
             self._put_aside(message, error)
         else:
             with self._engine.begin() as connection:
-                enqueue(connection, accepted.upload_id)
+                ours = is_of(connection, accepted.upload_id, accepted.organization_id)
+                if ours:
+                    enqueue(connection, accepted.upload_id)
+            if not ours:
+                self._put_aside(message, Poison("no such upload of ours"), stage="TASK_PUT")
             reached(Step.UPLOAD_ENQUEUED)
 
-    def _put_aside(self, message: Received, error: Exception) -> None:
+    def _put_aside(self, message: Received, error: Exception, stage: str = "VALUE_CONVERTER") -> None:
         def send(on_delivery: OnDelivery) -> None:
-            put_aside(self._dead_letters, message, stage="VALUE_CONVERTER", error=error, on_delivery=on_delivery)
+            put_aside(self._dead_letters, message, stage=stage, error=error, on_delivery=on_delivery)
 
         deliver(self._dead_letters, [send], pause=self._wait)
 

@@ -44,6 +44,7 @@ _ENQUEUE = text(f"""
     SET attempt = excluded.attempt, epoch = upload_splits.epoch + 1, {_REOPENED}
     WHERE upload_splits.attempt < excluded.attempt
 """)  # noqa: S608 - put together from the constant above
+_IS_OF = text("SELECT EXISTS (SELECT FROM batch_uploads WHERE id = :upload_id AND organization_id = :organization_id)")
 _REOPEN = text(f"""
     UPDATE upload_splits s SET attempt = u.attempt, epoch = s.epoch + 1, {_REOPENED}
     FROM batch_uploads u WHERE u.id = s.batch_upload_id AND u.status = 'pending' AND s.attempt < u.attempt
@@ -77,6 +78,12 @@ _TAKE = text("""
               s.split_at IS NOT NULL AS already_split, u.s3_bucket AS bucket, u.s3_key AS key, u.etag, u.size_bytes,
               u.correlation_id, u.traceparent, o.duplicate_policy
 """)
+
+
+def is_of(connection: Connection, upload_id: UUID, organization_id: UUID) -> bool:
+    """Whether there is such an upload, and it is this organization's."""
+    found = connection.execute(_IS_OF, {"upload_id": upload_id, "organization_id": organization_id})
+    return bool(found.scalar_one())
 
 
 def enqueue(connection: Connection, upload_id: UUID) -> None:

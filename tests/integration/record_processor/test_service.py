@@ -113,15 +113,19 @@ def test_what_names_no_chunk_of_ours_is_put_aside_whole_and_the_others_go_on(sys
     upload = system.noted()
     (chunk,) = chunks_of(members(2, start=300), upload)
     (strange,) = chunks_of(members(2, start=300), new_id())
+    foreign = replace(chunk, organization_id=new_id())  # the upload is ours, and not theirs
     nobody = Received(CHUNKS, chunk.lane, 0, b"k", b"hello", {"mine": "1"})
     headless = received(chunk, body=b"?", upload_id="")
-    publish(system.broker, nobody, headless, received(strange), received(chunk))
+    publish(system.broker, nobody, headless, received(strange), received(foreign), received(chunk))
     system.settled(upload, 1)
     assert {b"hello", b"?"} <= {message.value for message in system.aside("VALUE_CONVERTER")}
     (stranger,) = [one for one in system.aside("TASK_PUT") if one.headers["upload_id"] == str(strange.upload_id)]
     assert codec.decode(stranger.value, RecordChunk) == strange
     assert stranger.headers["__connect.errors.exception.message"] == "no such upload of ours"
+    (other,) = [one for one in system.aside("TASK_PUT") if one.headers["upload_id"] == str(upload)]
+    assert codec.decode(other.value, RecordChunk) == foreign
     assert sorted(system.uploads.loaded(upload)) == [2, 3]
+    assert {row.organization_id for row in system.uploads.ledger(upload)} == {DEFAULT_ORGANIZATION}
 
 
 def newer_schema() -> codec.Schema:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.kafka.topics import CHUNKS
 from rowstream.messages import codec
 from rowstream.messages.record_chunk import RecordChunk
@@ -13,7 +14,7 @@ from rowstream.messages.upload_split import UploadSplit
 from rowstream.storage.s3 import S3Store
 from tests.servers import until
 from tests.services import announce, everything_in
-from tests.uploads import Uploads, members
+from tests.uploads import Uploads, accepted_event, members
 
 SLICE = {
     "SPLITTER__LEASE_SECONDS": "2",
@@ -67,7 +68,7 @@ class System:
     def hand_in(self, data: bytes, **facts: Any) -> UUID:
         """Accept a file and say so."""
         upload = self.uploads.accept_file(self.store, data, **facts)
-        announce(self.broker, upload)
+        announce(self.broker, accepted_event(upload, facts.get("organization", DEFAULT_ORGANIZATION)))
         return upload
 
     def closed(self, upload: UUID) -> Any:

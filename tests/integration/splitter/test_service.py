@@ -128,7 +128,7 @@ def test_events_that_cannot_be_read_are_put_aside_and_the_others_go_on(system: S
         {"upload_id": UUID(int=1), "organization_id": UUID(int=2), "attempt": 1, "record_type": "x", "more": 1},
     )
     unknown = codec.MARKER + codec.fingerprint(newer) + body.getvalue()
-    announce(system.broker, b"no message", unknown, UUID(int=77))
+    announce(system.broker, b"no message", unknown)
     upload = system.hand_in(members(3, start=7_000))
     system.closed(upload)
     aside = {
@@ -139,6 +139,22 @@ def test_events_that_cannot_be_read_are_put_aside_and_the_others_go_on(system: S
     assert set(aside) == {b"no message", unknown}
     assert aside[b"no message"]["__connect.errors.exception.class.name"] == "Poison"
     assert "which no service has registered" in aside[unknown]["__connect.errors.exception.message"]
+
+
+def test_an_event_that_names_no_upload_of_its_organization_is_put_aside(system: System) -> None:
+    mine = system.uploads.accept_file(system.store, members(3, start=7_500))
+    foreign, nobodys = accepted_event(mine, UUID(int=9)), accepted_event(UUID(int=77))
+    announce(system.broker, foreign, nobodys)
+    upload = system.hand_in(members(3, start=7_600))
+    system.closed(upload)
+    aside = {
+        message.value: message.headers["__connect.errors.exception.message"]
+        for message in everything_in(system.broker, DEAD_LETTERS)
+        if message.headers["__connect.errors.topic"] == UPLOADS
+    }
+    assert aside[foreign] == aside[nobodys] == "no such upload of ours"
+    split = system.uploads.execute("SELECT batch_upload_id FROM upload_splits WHERE batch_upload_id = :id", id=mine)
+    assert split == []
 
 
 def test_an_event_whose_schema_is_registered_later_is_taken(system: System) -> None:
