@@ -1,6 +1,6 @@
 """A gateway that looks once at one SFTP source; run it as a program, so that it can die.
 
-Arguments: the database's address, the store's, the source as JSON, and after which step it kills itself, if at one.
+Arguments: the database's address, the store's, the source as JSON, and after which step it kills itself.
 """
 
 import json
@@ -15,8 +15,8 @@ from tests import gateways
 from tests.partners import look_once
 
 
-def main(url: str, storage: str, source: str, last: str = "") -> None:
-    """Look once, or up to the step."""
+def main(url: str, storage: str, source: str, last: str) -> None:
+    """Look once, up to the step."""
 
     def die(step: Step) -> None:
         if step.value == last:

@@ -32,6 +32,7 @@ from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import SFTP_BYTES, SFTP_FILES, SFTP_FILES_LEFT, SFTP_FILES_WAITING
 from rowstream.runtime.sources import SftpSource
 from rowstream.runtime.steps import Step, reached
+from rowstream.storage.s3 import LARGEST_PUT
 from rowstream.storage.store import ObjectInfo, ObjectMissing, StoreUnavailable
 
 log = get_logger(__name__)
@@ -100,7 +101,7 @@ class _Look:
         known = await self._in_database(
             partial(sftp_files.known, source=self.source.name, paths=[file.path for file in files])
         )
-        max_bytes = self.gateway.settings.gateway.max_upload_bytes
+        max_bytes = min(self.gateway.settings.gateway.max_upload_bytes, LARGEST_PUT)
         decisions = plan(self.source, listing.names, known, max_bytes=max_bytes)
         waiting = [one for one in decisions if one.act is Act.WAIT]
         left = [one for one in decisions if one.act is Act.LEAVE]

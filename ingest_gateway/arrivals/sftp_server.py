@@ -46,6 +46,7 @@ class RemoteFolder:
     ) -> None:
         self._source, self._connection, self._client = source, connection, client
         self._folder = source.folder.encode()
+        self._tried_to_make = False
 
     async def list(self) -> Listing:
         """What lies in the folder.
@@ -139,8 +140,12 @@ class RemoteFolder:
 
     async def _move(self, file: RemoteFile, to: bytes, otherwise: bytes) -> None:
         """Move a file; its marker first, since a marker without its file would vouch for the next one of that name."""
-        with suppress(asyncssh.SFTPFailure, asyncssh.SFTPPermissionDenied, asyncssh.SFTPNoSuchFile):
-            await self._client.mkdir(to)  # if it is there already, this fails
+        if not self._tried_to_make:
+            self._tried_to_make = True
+            with suppress(
+                asyncssh.SFTPError
+            ):  # it is there already, or it will be said when nothing can be moved there
+                await self._client.mkdir(to)
         if self._source.done_marker is not None:
             marker = file.name + self._source.done_marker.encode()
             with suppress(asyncssh.SFTPNoSuchFile):

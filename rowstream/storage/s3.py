@@ -5,6 +5,7 @@ from typing import Any, BinaryIO
 
 import boto3
 import tenacity
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, HTTPClientError
 from urllib3.exceptions import HTTPError
@@ -19,6 +20,12 @@ from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, Pr
 log = get_logger(__name__)
 
 _READ_TRIES = 5
+_PART_BYTES = 8 * 2**20
+_MOST_PARTS = 10_000  # of one object, as S3 has it
+_ONE_PART_AT_A_TIME = TransferConfig(
+    multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False
+)
+LARGEST_PUT = _PART_BYTES * _MOST_PARTS
 
 
 class S3Store:
@@ -116,9 +123,13 @@ class S3Store:
                 yield from (found["Key"] for found in page.get("Contents", ()))
 
     def put(self, bucket: str, key: str, body: BinaryIO) -> ObjectInfo:
-        """Store a file, in parts when it is large."""
+        """Store a file of `LARGEST_PUT` bytes at most, in parts when it is large, of which one is held in memory.
+
+        Raises:
+            StoreUnavailable: the store does not answer. What reading `body` raises comes through; nothing is stored.
+        """
         with named_errors(bucket, key):
-            self._client.upload_fileobj(body, bucket, key)
+            self._client.upload_fileobj(body, bucket, key, Config=_ONE_PART_AT_A_TIME)
         return self.look(bucket, key)
 
     def presign(self, bucket: str, key: str, *, size: int, seconds: int) -> PresignedUpload:
