@@ -61,6 +61,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "store-stalls": _HEALS,
         "store-truncates": _HEALS,
         "object-overwritten": _HEALS,  # its sender is told; nobody here can mend it
+        "gateway-storm": _HEALS,
         "partition": _HEALS,
         "clock-jump": _HEALS,
         "full-replay": _HEALS,

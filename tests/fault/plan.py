@@ -70,6 +70,7 @@ KINDS: Mapping[str, Sequence[str]] = MappingProxyType(
         "store-stalls": ("",),
         "store-truncates": ("",),
         "object-overwritten": ("same-size", "shorter"),
+        "gateway-storm": ("",),
         "partition": _PARTITIONS,
         "clock-jump": tuple(f"{service}/{jump}" for service in SERVICES for jump in ("+1h", "-1h")),
         "full-replay": ("",),

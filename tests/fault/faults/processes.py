@@ -5,12 +5,19 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
+import httpx
+
+from tests.fault.plan import GATEWAY, File
 from tests.fault.scene import Scene
 from tests.fault.world import SESSION_SECONDS, SPARE
 
 _STORM_TURNS = 6
 _STORM_SECONDS = 0.7
+_CROWD = 12
+_CROWDS = 4
+_CROWD_ROWS = 10
 
 
 @contextmanager
@@ -63,6 +70,30 @@ def rebalance_storm(scene: Scene) -> Iterator[str]:
     yield f"{turns} times a processor more and one less"
 
 
+@contextmanager
+def gateway_storm(scene: Scene) -> Iterator[str]:
+    """Many small files are confirmed, and as soon as some of them are, the gateway is killed; again and again."""
+    scene.begin_and_wait()
+    (gateway,) = scene.world.of(GATEWAY)
+    for crowd in range(_CROWDS):
+        wanted = _accepted(scene) + 1 + crowd
+        for place in range(_CROWD):
+            seed = 10**6 + (scene.plan.number * _CROWDS + crowd) * _CROWD + place
+            scene.hand_in(File(rows=_CROWD_ROWS, seed=seed, organization=place % 2))
+        scene.until(partial(_are_accepted, scene, wanted), "some of many to be accepted")
+        gateway.send(signal.SIGKILL)
+    scene.until(lambda: gateway.readiness()[0] == httpx.codes.OK, "the gateway to come back")
+    yield f"{_CROWDS} times, each time amid {_CROWD} files"
+
+
+def _are_accepted(scene: Scene, wanted: int) -> bool:
+    return _accepted(scene) >= wanted
+
+
+def _accepted(scene: Scene) -> int:
+    return sum(upload.accepted for upload in scene.uploads)
+
+
 def _strike(scene: Scene, number: signal.Signals) -> tuple[int, str]:
     service, step = scene.plan.where.split("/")
     scene.order(service, step, number)
@@ -89,4 +120,5 @@ FAULTS = {
     "freeze": freeze,
     "freeze-long": freeze_long,
     "rebalance-storm": rebalance_storm,
+    "gateway-storm": gateway_storm,
 }
