@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from tests.bench.accept import arriving
 from tests.bench.brokers import BROKERS, Broker
 from tests.bench.measures import Costs, against_copy, beside, console, large, small
 from tests.bench.report import faults, tables
@@ -18,6 +19,9 @@ from tests.whole_system import System, cost_of, running
 
 # Several files of the same size are compared: none of them is to meet the one moment in which a topic is made anew.
 _NO_RECYCLING = {"ROWSTREAM_UP_BROKER_MEMORY": str(8_000_000_000)}
+
+# One client stands for all: it is not to meet the limit that each of many would have.
+_NO_LIMITS = {f"ROWSTREAM_LIMITS__{of}_PER_MINUTE": "1000000" for of in ("ADDRESS", "KEY", "ORGANIZATION")}
 
 
 def main() -> None:
@@ -42,12 +46,15 @@ def main() -> None:
 def _measure(broker: Broker, state: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     console.print("first start ...")
-    with running(state, settings={**broker.settings, **_NO_RECYCLING}) as system:
+    with running(state, settings={**broker.settings, **_NO_LIMITS, **_NO_RECYCLING}) as system:
         costs = partial(_costs, system, broker.besides)
         figures["small"] = small(system, options.small)
+        if options.arriving:
+            console.print(f"{options.arriving:,} uploads at {options.rate:g} a second ...")
+            figures["arriving"] = arriving(system, options.arriving, options.rate)
         figures["main"] = against_copy(system, folder, options.rows, options.runs, costs)
         figures["memory"] = _peaks(costs())
-    with running(state, settings=broker.settings) as system:
+    with running(state, settings={**broker.settings, **_NO_LIMITS}) as system:
         figures["ready"] = system.seconds_to_ready
         if options.beside:
             figures["beside"] = beside(system, folder, options.beside, options.beside_small)
@@ -63,6 +70,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="records of the main file")
     parser.add_argument("--runs", type=int, default=5, help="runs of the main file, each beside a \\copy")
     parser.add_argument("--small", type=int, default=200, help="uploads of 10 records")
+    parser.add_argument("--arriving", type=int, default=1_000, help="uploads of 10 records at a steady rate; 0: none")
+    parser.add_argument("--rate", type=float, default=50.0, help="how many of these arrive in a second")
     parser.add_argument("--large", type=int, default=10_000_000, help="records of the file for memory; 0 leaves it out")
     parser.add_argument("--beside", type=int, default=5_000_000, help="records beside which small uploads go; 0: none")
     parser.add_argument("--beside-small", type=int, default=20, help="how many uploads of 10 records beside it")

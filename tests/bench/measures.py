@@ -1,7 +1,7 @@
 """What the benchmark measures, on a running system."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import httpx
 from rich.console import Console
 
 from tests.bench import copy, workload
+from tests.bench.spread import spread
 from tests.whole_system import Cost, System
 
 console = Console(width=120)
@@ -27,7 +28,7 @@ def small(system: System, count: int) -> dict[str, float]:
             upload = workload.wait_for(api, workload.hand_in(api, workload.small_file(number)), every=0.02)
             assert upload["succeeded_records"] == 10, upload
             seconds.append(_database_seconds(upload))
-    return {**_spread(seconds), "count": count}
+    return {**spread(seconds), "count": count}
 
 
 def beside(system: System, folder: Path, rows: int, count: int) -> dict[str, float]:
@@ -48,12 +49,7 @@ def beside(system: System, folder: Path, rows: int, count: int) -> dict[str, flo
         ended = workload.wait_for(api, big, every=0.5)
     assert ended["status"] == "completed", ended
     assert seconds, "the large upload ended before the first small one; give it more rows"
-    return {**_spread(seconds), "count": len(seconds), "rows": rows, "large_seconds": _database_seconds(ended)}
-
-
-def _spread(seconds: Sequence[float]) -> dict[str, float]:
-    ordered = sorted(seconds)
-    return {"p50": statistics.median(ordered), "p95": ordered[int(len(ordered) * 0.95)], "max": ordered[-1]}
+    return {**spread(seconds), "count": len(seconds), "rows": rows, "large_seconds": _database_seconds(ended)}
 
 
 def against_copy(system: System, folder: Path, rows: int, runs: int, costs: Callable[[], Costs]) -> dict[str, Any]:

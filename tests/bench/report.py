@@ -7,7 +7,14 @@ from rich.table import Table
 
 from tests.whole_system import WORKERS
 
-HOLD: Mapping[str, float] = {"ratio": 1.7, "peak_mb": 450.0, "small_p95": 1.5, "beside_p95": 10.0, "ready": 10.0}
+HOLD: Mapping[str, float] = {
+    "ratio": 1.7,
+    "peak_mb": 450.0,
+    "small_p95": 1.5,
+    "beside_p95": 10.0,
+    "ready": 10.0,
+    "accept_ratio": 10.0,
+}
 
 Figures = Mapping[str, Any]
 """What was measured on one broker."""
@@ -24,6 +31,7 @@ def faults(figures: Figures) -> list[str]:
         "small_p95": figures["small"]["p95"],
         "beside_p95": figures.get("beside", {}).get("p95", 0.0),
         "ready": figures["ready"],
+        "accept_ratio": figures.get("arriving", {}).get("ratio", 0.0),
     }
     return [
         f"{name} is {measured[name]:.2f}, to hold is {most:.2f}" for name, most in HOLD.items() if measured[name] > most
@@ -71,11 +79,32 @@ def _rows(like: Figures) -> Iterator[Row]:
         what = f"10 records beside {like['beside']['rows']:,}"
         yield f"{what}, p50", lambda of: f"{of['beside']['p50']:.3f} s", "", ""
         yield f"{what}, p95 of {like['beside']['count']}", lambda of: f"{of['beside']['p95']:.3f} s", "10 s", "2 s"
+    if "arriving" in like:
+        yield (
+            f"{like['arriving']['count']:,} uploads at {like['arriving']['a_second']:g} a second",
+            lambda _: "",
+            "",
+            "",
+        )
+        yield "  presigned, p95", lambda of: _milliseconds(of["arriving"]["presign_p95"]), "", ""
+        yield "  confirmed, p95", lambda of: _milliseconds(of["arriving"]["confirm_p95"]), "", ""
+        yield (
+            "  a bare INSERT and commit beside it, p95",
+            lambda of: _milliseconds(of["arriving"]["insert_p95"]),
+            "",
+            "",
+        )
+        yield "  the slower one against it", lambda of: f"{of['arriving']['ratio']:.1f}x", "10x", ""
+        yield "  against one on the idle system", lambda of: f"{of['arriving']['ratio_alone']:.1f}x", "", ""
     yield "`rowstream up`, second start to ready", lambda of: f"{of['ready']:.1f} s", "10 s", "5 s"
     yield "peak memory of any worker", lambda of: f"{worst_worker(of):.0f} MB", "450 MB", "300 MB"
     if "large" in like:
         yield f"{like['large']['rows']:,} records", lambda of: f"{of['large']['seconds']:.1f} s", "", ""
         yield "  records a second", lambda of: f"{of['large']['records_a_second']:,.0f}", "", ""
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1_000:.1f} ms"
 
 
 def _processes(broker: str, figures: Figures) -> Table:

@@ -46,13 +46,29 @@ def small_file(number: int | str) -> bytes:
 
 def hand_in(api: httpx.Client, body: bytes | Path) -> str:
     """Presign, send, confirm; the id of the upload."""
-    size = body.stat().st_size if isinstance(body, Path) else len(body)
+    place = ask(api, body.stat().st_size if isinstance(body, Path) else len(body))
+    store(place, body)
+    return confirm(api, place)
+
+
+def ask(api: httpx.Client, size: int) -> dict[str, Any]:
+    """Where to send a file of that size."""
     asked = {"record_type": RECORD_TYPE, "filename": "bench.csv", "size_bytes": size}
-    place = api.post("/api/v1/batch_uploads/presigned_url", json=asked).raise_for_status().json()
+    place: dict[str, Any] = api.post("/api/v1/batch_uploads/presigned_url", json=asked).raise_for_status().json()
+    return place
+
+
+def store(place: dict[str, Any], body: bytes | Path) -> None:
+    """Send a file there."""
+    size = body.stat().st_size if isinstance(body, Path) else len(body)
     with body.open("rb") if isinstance(body, Path) else io.BytesIO(body) as content:
         httpx.request(
             place["method"], place["url"], content=content, headers={"Content-Length": str(size)}, timeout=300
         ).raise_for_status()
+
+
+def confirm(api: httpx.Client, place: dict[str, Any]) -> str:
+    """Say that it was sent; the id of the upload."""
     upload_id: str = place["upload_id"]
     api.post("/api/v1/batch_uploads", json={"upload_id": upload_id}).raise_for_status()
     return upload_id
