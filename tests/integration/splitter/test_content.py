@@ -47,7 +47,7 @@ def retried(system: System, upload: UUID) -> Any:
     """Somebody asked to try the upload again."""
     attempt = system.uploads.upload(upload).attempt + 1
     system.uploads.change(upload, attempt=attempt, status="pending")
-    announce(system.broker, upload)
+    system.announce(upload)
     until(lambda: system.uploads.split(upload).attempt == attempt, what="the next attempt")
     return system.closed(upload)
 
@@ -157,7 +157,7 @@ def test_an_earlier_file_that_comes_to_its_end_later_is_still_the_earliest(
     organization, data = organization_with("warn"), members(3, next(START))
     first, second, third = (system.uploads.accept_file(system.store, data, organization=organization) for _ in "abc")
     for upload, twin in ((third, None), (second, None), (first, None)):
-        announce(system.broker, upload)
+        system.announce(upload)
         assert system.closed(upload).duplicate_of == twin
     assert [system.uploads.split(upload).duplicate_of for upload in (first, second, third)] == [None, first, first]
 
@@ -167,7 +167,7 @@ def test_of_files_that_come_at_once_the_lowest_id_is_let_in_and_no_other(
 ) -> None:
     organization, data = organization_with("refuse"), members(3, next(START))
     ids = [system.uploads.accept_file(system.store, data, organization=organization) for _ in range(8)]
-    announce(system.broker, *reversed(ids))
+    system.announce(*reversed(ids))
     rows = [system.closed(upload) for upload in ids]
     assert [row.failure_code for row in rows] == [None] + ["DUP_002"] * 7
     assert {row.duplicate_of for row in rows[1:]} == {ids[0]}
@@ -182,7 +182,7 @@ def test_one_that_was_let_in_before_the_lower_id_was_confirmed_stays_in(
     early = system.hand_in(data, organization=organization)
     assert system.closed(early).failure_code is None
     system.uploads.change(late, status="pending")
-    announce(system.broker, late)
+    system.announce(late)
     row = system.closed(late)
     assert (row.failure_code, row.duplicate_of) == ("DUP_002", early)
 
