@@ -23,8 +23,8 @@ PAGES = {
 }
 MAKE_VERBS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 NAMES = re.compile(
-    r"\bROWSTREAM_[A-Z_]*[A-Z]"
-    r"|\b(?:rowstream|batch_upload)_[a-z_]+_(?:total|seconds|lag|uploads)\b"
+    r"\bROWSTREAM_[A-Z0-9_]*[A-Z]"
+    r"|\b(?:rowstream|batch_upload)_[a-z0-9_]+_(?:total|seconds|lag|uploads)\b"
     r"|\b(?:FMT|VAL|DUP|S3|UNK)_\d{3}\b"
 )
 
