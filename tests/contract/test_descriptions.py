@@ -37,7 +37,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def openapi(address: str) -> dict[str, Any]:
-    answer = httpx.get(f"{address}/openapi.json")
+    answer = httpx.get(f"{address}/openapi.json", timeout=60)
     assert answer.headers["content-type"] == "application/json"
     found: dict[str, Any] = answer.json()
     return found
@@ -55,9 +55,7 @@ def test_openapi_is_3_1_and_valid(openapi: dict[str, Any]) -> None:
 
 
 def test_a_description_that_is_wrong_is_found_out(openapi: dict[str, Any]) -> None:
-    path, methods = next(iter(openapi["paths"].items()))
-    wrong = {**openapi, "paths": {path: {method: {"parameters": [{"name": "a"}]} for method in methods}}}
-    assert list(OpenAPIV31SpecValidator(wrong).iter_errors())
+    assert list(OpenAPIV31SpecValidator({**openapi, "info": {"title": "no version"}}).iter_errors())
 
 
 def test_every_operation_says_that_it_may_be_asked_too_often(openapi: dict[str, Any]) -> None:
@@ -75,7 +73,7 @@ def test_operation_ids_are_one_each(openapi: dict[str, Any]) -> None:
 
 
 def test_asyncapi_is_served_and_valid(address: str) -> None:
-    answer = httpx.get(f"{address}/asyncapi.json")
+    answer = httpx.get(f"{address}/asyncapi.json", timeout=60)
     assert answer.status_code == 200
     described = answer.json()
     assert described == asyncapi()
