@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.kafka.topics import CHUNKS
 from rowstream.messages import codec
 from rowstream.messages.record_chunk import RecordChunk
@@ -68,8 +67,13 @@ class System:
     def hand_in(self, data: bytes, **facts: Any) -> UUID:
         """Accept a file and say so."""
         upload = self.uploads.accept_file(self.store, data, **facts)
-        announce(self.broker, accepted_event(upload, facts.get("organization", DEFAULT_ORGANIZATION)))
+        self.announce(upload)
         return upload
+
+    def announce(self, *uploads: UUID) -> None:
+        """Say that these uploads were accepted, each for its own organization."""
+        events = [accepted_event(upload, self.uploads.upload(upload).organization_id) for upload in uploads]
+        announce(self.broker, *events)
 
     def closed(self, upload: UUID) -> Any:
         """The split's row, once it is closed."""
