@@ -59,7 +59,7 @@ def check_prefix(request: UploadRequest, prefix: str, organization_id: UUID) -> 
         NotThere: it is another's, which is nobody's business.
     """
     if not request.key.startswith(prefix.replace("{organization}", str(organization_id))):
-        raise _not_there(request)
+        raise not_there(request)
 
 
 def check_object(request: UploadRequest, found: ObjectInfo, max_bytes: int) -> None:
@@ -87,7 +87,7 @@ def find(store: S3Store, request: UploadRequest, *, max_bytes: int) -> ObjectInf
     try:
         found = store.look(request.bucket, request.key)
     except ObjectMissing as error:
-        raise _not_there(request) from error
+        raise not_there(request) from error
     check_object(request, found, max_bytes)
     return found
 
@@ -104,5 +104,6 @@ def filename_of(request: UploadRequest) -> str:
         raise BadReference(f"the filename: {error}") from error
 
 
-def _not_there(request: UploadRequest) -> NotThere:
+def not_there(request: UploadRequest) -> NotThere:
+    """There is no such object; said of one that is missing and of another organization's alike."""
     return NotThere(f"there is no s3://{request.bucket}/{request.key}; store the object first, then ask for it")

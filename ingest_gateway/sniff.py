@@ -14,11 +14,12 @@ def why_no_text(start: bytes) -> str | None:
     return f"the file is not text: {reason}" if reason else None
 
 
-def look(store: S3Store, bucket: str, key: str, found: ObjectInfo) -> str | None:
-    """The same of a stored object.
+def look(store: S3Store, bucket: str, key: str) -> tuple[ObjectInfo, str | None]:
+    """What a store says of an object, and why it is no text.
 
     Raises:
-        ObjectMissing, ObjectChanged: it is gone, or was replaced since it was looked at.
+        ObjectMissing: there is none.
         StoreUnavailable: the store does not answer.
     """
-    return why_no_text(store.start(bucket, key, found, SNIFF_BYTES))
+    found, start = store.peek(bucket, key, SNIFF_BYTES)
+    return found, why_no_text(start)

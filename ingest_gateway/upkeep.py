@@ -86,10 +86,10 @@ def sweep(gateway: Gateway) -> int:
     return given_up
 
 
-def sweep_parts(gateway: Gateway) -> int:
+def sweep_parts(gateway: Gateway, *, now: datetime | None = None) -> int:
     """Drop parts in the store that are older than any upload that might still go on; returns of how many objects."""
     seconds = max(gateway.settings.sending.parts_keep_seconds, gateway.settings.gateway.presign_seconds)
-    before = datetime.now(UTC) - 2 * timedelta(seconds=seconds)
+    before = (now or datetime.now(UTC)) - 2 * timedelta(seconds=seconds)
     parts = gateway.store.parts
     dropped = 0
     for begun in list(parts.left_over(gateway.settings.storage.bucket, RAW_UPLOADS, before=before)):

@@ -57,7 +57,6 @@ _MEANINGS: Final = {
     "digest_unreadable": "the header `Content-Digest` cannot be read",
     "not_a_form": "the form cannot be read, or has not one file in it",
     "not_a_table_of_text": "the file is no text, whatever its name says; `detail` says what it looks like",
-    "file_replaced": "the file was replaced or removed while it was looked at",
     "object_not_taken": "the object may not be taken: its bucket or key is not allowed, or it is another one",
     "no_s3_event": "the body is no event of an object store",
     "not_of_sns": "the message is not signed by SNS, or not of a topic that is allowed",

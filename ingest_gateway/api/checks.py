@@ -15,6 +15,7 @@ from ingest_gateway.gateway import Gateway
 from ingest_gateway.problems import Problem
 from rowstream.ids import new_id
 from rowstream.records import registry
+from rowstream.runtime.metrics import REFUSED
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
@@ -75,6 +76,7 @@ def check_record_type(name: str) -> None:
 def check_size(size: int, limit: int, way_out: str = "split it into several files") -> None:
     """Refuse a file of more than `limit` bytes."""
     if size > limit:
+        REFUSED.labels("file_too_large").inc()
         detail = f"the file has {size} bytes, at most {limit} are taken; {way_out}"
         raise Problem(status.HTTP_413_CONTENT_TOO_LARGE, "file_too_large", detail, max_upload_bytes=limit)
 

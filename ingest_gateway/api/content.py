@@ -28,6 +28,7 @@ from ingest_gateway.problems import RETRY_AFTER_SECONDS, Problem, responses
 from ingest_gateway.sending_settings import SendingSlice
 from rowstream.errors import Poison
 from rowstream.ids import new_id
+from rowstream.runtime.metrics import REFUSED
 from rowstream.storage.file_kinds import SNIFF_BYTES
 from rowstream.storage.writer import ObjectWriter
 
@@ -70,6 +71,7 @@ class Turns:
 
     def __enter__(self) -> None:
         if not self._free.acquire(blocking=False):
+            REFUSED.labels("busy").inc()
             detail = "as many files are being taken as may be at a time; send it again in a few seconds"
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Connection": "close"}
             raise Problem(status.HTTP_503_SERVICE_UNAVAILABLE, "busy", detail, headers=headers)
@@ -176,6 +178,7 @@ def _told() -> Iterator[None]:
     except NoForm as error:
         raise Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "not_a_form", f"{error}; send one file in it") from error
     except ClientDisconnect as error:
+        REFUSED.labels("body_incomplete").inc()
         detail = "the body broke off before its end; nothing of it was taken, send it again"
         raise Problem(status.HTTP_400_BAD_REQUEST, "body_incomplete", detail) from error
 
@@ -221,7 +224,7 @@ async def _taken(gateway: Gateway, caller: Caller, place: accept.Place, body: _B
         await run_in_threadpool(doors.refuse, gateway, caller, place, str(reason))
         return False
     try:
-        return await run_in_threadpool(doors.take, gateway, caller, mine, found, None)
+        return await run_in_threadpool(doors.take, gateway, caller, mine, found, how="content")
     except Poison:
         await run_in_threadpool(writer.discard)
         raise

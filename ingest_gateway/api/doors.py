@@ -5,19 +5,22 @@ Each function talks to the database and the object store, and may take as long a
 
 from starlette import status
 
-from ingest_gateway import accept, sniff, waiting
-from ingest_gateway.access.caller import Caller
+from ingest_gateway import accept, waiting
+from ingest_gateway.doer import Doer
 from ingest_gateway.gateway import Gateway
 from ingest_gateway.problems import Problem
 from rowstream.errors import Retryable
 from rowstream.runtime.logging import get_logger
+from rowstream.runtime.metrics import REFUSED, UPLOADS_SENT
 from rowstream.runtime.steps import Step, reached
-from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing
+from rowstream.storage.store import ObjectInfo
 
 log = get_logger(__name__)
 
 
-def take(gateway: Gateway, caller: Caller, place: accept.Place, found: ObjectInfo, reason: str | None) -> bool:
+def take(
+    gateway: Gateway, caller: Doer, place: accept.Place, found: ObjectInfo, *, how: str, reason: str | None = None
+) -> bool:
     """Accept the upload whose file was found at its place; False if it did not wait for it any more.
 
     Args:
@@ -25,6 +28,7 @@ def take(gateway: Gateway, caller: Caller, place: accept.Place, found: ObjectInf
         caller: who says that the file is there.
         place: where.
         found: what the store says of it.
+        how: it was sent, for the metrics.
         reason: why it is no text, if it is none.
 
     Raises:
@@ -38,26 +42,13 @@ def take(gateway: Gateway, caller: Caller, place: accept.Place, found: ObjectInf
         now = accept.place_of(connection, place.upload_id)
     if new:
         reached(Step.UPLOAD_ACCEPTED)
+        UPLOADS_SENT.labels(how).inc()
     elif now and not (now.accepted and now.key == place.key):  # it was given up meanwhile, or has another file
-        remove(gateway, waiting.LeftBehind(bucket=place.bucket, key=place.key, begun=None))
+        _remove_alone(gateway, place)
     return new
 
 
-def sniffed(gateway: Gateway, place: accept.Place, found: ObjectInfo) -> str | None:
-    """Why the stored file is no text; None if it may be.
-
-    Raises:
-        Problem: 409, it is not the one that was found any more.
-        Retryable: the store does not answer.
-    """
-    try:
-        return sniff.look(gateway.store, place.bucket, place.key, found)
-    except (ObjectMissing, ObjectChanged) as error:
-        detail = f"the file of upload {place.upload_id} was replaced or removed just now; do this again"
-        raise Problem(status.HTTP_409_CONFLICT, "file_replaced", detail) from error
-
-
-def refuse(gateway: Gateway, caller: Caller, place: accept.Place, reason: str) -> None:
+def refuse(gateway: Gateway, caller: Doer, place: accept.Place, reason: str) -> None:
     """End an upload whose file is no text.
 
     Raises:
@@ -73,7 +64,16 @@ def refuse(gateway: Gateway, caller: Caller, place: accept.Place, reason: str) -
 
 def no_text(reason: str) -> Problem:
     """422: the file is no text."""
+    REFUSED.labels("not_a_table_of_text").inc()
     return Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "not_a_table_of_text", reason)
+
+
+def _remove_alone(gateway: Gateway, place: accept.Place) -> None:
+    """Remove the object at a place, and nothing else that the upload has: that may be what was accepted."""
+    try:
+        gateway.store.delete(place.bucket, place.key)
+    except Retryable as error:
+        log.warning("what an upload left in the object store is not removed", reason=str(error))
 
 
 def remove(gateway: Gateway, left: waiting.LeftBehind) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Query, Response
 from starlette import status
 
-from ingest_gateway import accept, part_uploads, waiting
+from ingest_gateway import accept, part_uploads, sniff, waiting
 from ingest_gateway.access.caller import Caller, MayWriteUploads
 from ingest_gateway.api import checks, cursors, doors
 from ingest_gateway.api.checks import IdempotencyKey, UploadInPath
@@ -135,10 +135,10 @@ def complete(
         raise _none(gateway, caller, upload_id)
     new = False
     if found.place.status == "awaiting_upload":
-        stored = _put_together(gateway, caller, found)
+        stored, reason = _put_together(gateway, caller, found)
         with gateway.acting_for(caller.organization_id) as connection:
             part_uploads.note_completed(connection, upload_id)
-        new = doors.take(gateway, caller, found.place, stored, doors.sniffed(gateway, found.place, stored))
+        new = doors.take(gateway, caller, found.place, stored, how="parts", reason=reason)
     return checks.accepted(gateway, caller, upload_id, response, new=new)
 
 
@@ -192,8 +192,8 @@ def _in_parts(gateway: Gateway, caller: Caller, upload_id: UUID) -> part_uploads
     return found
 
 
-def _put_together(gateway: Gateway, caller: Caller, found: part_uploads.InParts) -> ObjectInfo:
-    """The whole object, of the size that was announced; whoever put it together."""
+def _put_together(gateway: Gateway, caller: Caller, found: part_uploads.InParts) -> tuple[ObjectInfo, str | None]:
+    """The whole object, of the size that was announced, whoever put it together; and why it is no text."""
     store, place = gateway.store, found.place
     try:
         there = list(store.parts.there(found.begun))
@@ -202,12 +202,12 @@ def _put_together(gateway: Gateway, caller: Caller, found: part_uploads.InParts)
     except (PartsGone, PartsRefused):
         pass  # another request may have put it together, such as one whose answer was lost
     try:
-        made = store.look(place.bucket, place.key)
+        made, reason = sniff.look(store, place.bucket, place.key)
     except ObjectMissing:
         raise _gone(caller, place.upload_id) from None
     if made.size != place.size_bytes:
         raise _gone(caller, place.upload_id)
-    return made
+    return made, reason
 
 
 def _check_all_there(found: part_uploads.InParts, there: list[Part]) -> None:

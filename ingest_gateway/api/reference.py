@@ -15,8 +15,9 @@ from ingest_gateway.api.roots import ROOTS, BothWays
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem, responses
 from rowstream.messages.upload_request import UploadRequest
+from rowstream.runtime.metrics import REFUSED, UPLOADS_SENT
 from rowstream.runtime.steps import Step, reached
-from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing
+from rowstream.storage.store import ObjectInfo, ObjectMissing
 
 both = BothWays("uploads")
 routers = both.routers
@@ -53,6 +54,7 @@ def reference(
             earlier = accept.find(connection, origin.source, origin.event_id)
         if new:
             reached(Step.UPLOAD_ACCEPTED)
+            UPLOADS_SENT.labels("reference").inc()
     if earlier is None:  # pragma: no cover - uploads are never deleted
         raise checks.no_such_upload(ROOTS[caller.way])
     if not new:
@@ -66,16 +68,16 @@ def _checked(gateway: Gateway, caller: Caller, request: UploadRequest) -> tuple[
     try:
         references.check_place(request, settings.gateway.allowed_buckets, settings.storage.bucket)
         references.check_prefix(request, settings.sending.reference_prefix, caller.organization_id)
-        found = references.find(gateway.store, request, max_bytes=settings.gateway.max_upload_bytes)
+        found, reason = sniff.look(gateway.store, request.bucket, request.key)
+        references.check_object(request, found, settings.gateway.max_upload_bytes)
         filename = references.filename_of(request)
-        reason = sniff.look(gateway.store, request.bucket, request.key, found)
-    except references.NotThere as error:
-        raise Problem(status.HTTP_404_NOT_FOUND, "no_such_object", str(error)) from error
+    except (references.NotThere, ObjectMissing) as error:
+        REFUSED.labels("no_such_object").inc()
+        detail = str(references.not_there(request))
+        raise Problem(status.HTTP_404_NOT_FOUND, "no_such_object", detail) from error
     except references.BadReference as error:
+        REFUSED.labels("object_not_taken").inc()
         raise Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "object_not_taken", str(error)) from error
-    except (ObjectMissing, ObjectChanged) as error:
-        detail = f"{error}; ask again once nobody writes to it any more"
-        raise Problem(status.HTTP_409_CONFLICT, "file_replaced", detail) from error
     if reason:
         raise doors.no_text(reason)
     return accept.Handed(record_type=request.record_type, filename=filename), found

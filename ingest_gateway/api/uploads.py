@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Query, Response
 from starlette import status
 
-from ingest_gateway import accept, queries
+from ingest_gateway import accept, queries, sniff
 from ingest_gateway.access.caller import MayReadUploads, MayWriteUploads
 from ingest_gateway.api import checks, cursors, doors
 from ingest_gateway.api.checks import IdempotencyKey, UploadInPath
@@ -85,8 +85,8 @@ def confirm(
         raise checks.no_such_upload(ROOTS[caller.way], upload_id)
     new = False
     if place.status == "awaiting_upload":
-        found = _look(gateway, place, ROOTS[caller.way])
-        new = doors.take(gateway, caller, place, found, doors.sniffed(gateway, place, found))
+        found, reason = _look(gateway, place, ROOTS[caller.way])
+        new = doors.take(gateway, caller, place, found, how="presigned", reason=reason)
     return checks.accepted(gateway, caller, upload_id, response, new=new)
 
 
@@ -116,10 +116,10 @@ def upload(upload_id: UploadInPath, caller: MayReadUploads, gateway: TheGateway)
     return checks.shown_upload(gateway, caller, upload_id)
 
 
-def _look(gateway: Gateway, place: accept.Place, root: str) -> ObjectInfo:
-    """The stored object of a reserved upload, if it is the one that was announced."""
+def _look(gateway: Gateway, place: accept.Place, root: str) -> tuple[ObjectInfo, str | None]:
+    """The stored object of a reserved upload, if it is the one that was announced; and why it is no text."""
     try:
-        found = gateway.store.look(place.bucket, place.key)
+        found, reason = sniff.look(gateway.store, place.bucket, place.key)
     except ObjectMissing:
         detail = (
             f"the file of upload {place.upload_id} is not there yet; send it to the presigned URL, then confirm again"
@@ -133,4 +133,4 @@ def _look(gateway: Gateway, place: accept.Place, root: str) -> ObjectInfo:
             " to the presigned URL, or begin a new upload with the right size"
         )
         raise Problem(status.HTTP_409_CONFLICT, "size_differs", detail)
-    return found
+    return found, reason

@@ -28,6 +28,11 @@ PROCESSING_DURATION = Histogram(
 CHUNK_SIZE = Gauge("batch_upload_chunk_size", "Records in the chunk cut last.", ["record_type"])
 UPLOADS_ACCEPTED = Counter("rowstream_uploads_accepted_total", "Uploads accepted, by way in.", ["source_type"])
 S3_EVENTS = Counter("rowstream_s3_events_total", "Events of object stores, by what became of them.", ["outcome"])
+UPLOADS_SENT = Counter(
+    "rowstream_uploads_sent_total",
+    "Uploads accepted over HTTP, by how their files came: presigned, content, parts or reference.",
+    ["how"],
+)
 UPLOADS_FINISHED = Counter(
     "rowstream_uploads_finished_total",
     "Uploads that reached an end, by status and, of those that failed, by failure code.",

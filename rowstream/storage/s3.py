@@ -74,25 +74,23 @@ class S3Store:
         """
         return ObjectStream(self._client, bucket, key, ObjectInfo(etag, size))
 
-    def start(self, bucket: str, key: str, found: ObjectInfo, size: int) -> bytes:
-        """The first bytes of an object, at most `size`.
+    def peek(self, bucket: str, key: str, size: int) -> tuple[ObjectInfo, bytes]:
+        """Entity tag, size and version of an object, and its first bytes, at most `size`; in one request.
 
         Raises:
-            ObjectMissing, ObjectChanged, StoreUnavailable: as for `open`.
+            ObjectMissing: there is none.
+            StoreUnavailable: the store does not answer.
         """
-        wanted = min(size, found.size)
-        if not wanted:
-            return b""
-        with named_errors(bucket, key):
-            answer = self._client.get_object(
-                Bucket=bucket, Key=key, IfMatch=f'"{found.etag}"', Range=f"bytes=0-{wanted - 1}"
-            )
-            data: bytes = answer["Body"].read()
-        if answer["ETag"].strip('"') != found.etag:
-            raise ObjectChanged(f"s3://{bucket}/{key} was replaced after it was looked at")
-        if len(data) != wanted:
+        try:
+            with named_errors(bucket, key):
+                answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{size - 1}")
+                start: bytes = answer["Body"].read()
+        except ObjectChanged:  # it has no such bytes: it is empty
+            return self.look(bucket, key), b""
+        whole = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(start)
+        if len(start) != min(size, whole):
             raise StoreUnavailable(f"the answer for s3://{bucket}/{key} was cut")
-        return data
+        return ObjectInfo(answer["ETag"].strip('"'), whole, answer.get("VersionId")), start
 
     def put_bytes(self, bucket: str, key: str, body: bytes | bytearray) -> ObjectInfo:
         """Store what is held in memory anyway, in one request."""

@@ -14,7 +14,6 @@ from rowstream.storage.s3 import S3Store
 from rowstream.storage.store import (
     Begun,
     ObjectChanged,
-    ObjectInfo,
     ObjectMissing,
     Part,
     PartsGone,
@@ -48,8 +47,7 @@ def begun(store: S3Store, key: str) -> Iterator[Begun]:
 
 
 def content(store: S3Store, key: str) -> bytes:
-    found = store.look(BUCKET, key)
-    return store.start(BUCKET, key, found, found.size)
+    return store.peek(BUCKET, key, 10**9)[1]
 
 
 def test_parts_that_were_put_to_their_addresses_make_the_object(store: S3Store, begun: Begun) -> None:
@@ -127,12 +125,8 @@ def test_a_presigned_address_used_again_is_noticed_by_the_entity_tag(store: S3St
     assert httpx.put(presigned.url, content=b"first").is_success
     confirmed = store.look(BUCKET, key)
     assert httpx.put(presigned.url, content=b"other").is_success
-    for call in (
-        lambda: store.open(BUCKET, key, etag=confirmed.etag, size=confirmed.size),
-        lambda: store.start(BUCKET, key, confirmed, 5),
-    ):
-        with pytest.raises(ObjectChanged):
-            call()
+    with pytest.raises(ObjectChanged):
+        store.open(BUCKET, key, etag=confirmed.etag, size=confirmed.size)
 
 
 @pytest.mark.parametrize("size", [0, 3, PART, PART + 1, 2 * PART])
@@ -154,16 +148,16 @@ def test_what_is_not_finished_leaves_nothing(store: S3Store, key: str, size: int
     assert list(store.parts.left_over(BUCKET, key, before=datetime.now(UTC) + timedelta(hours=1))) == []
 
 
-def test_the_start_of_an_object_is_read_alone(store: S3Store, key: str) -> None:
+def test_an_object_is_looked_at_and_begun_to_read_at_once(store: S3Store, key: str) -> None:
     found = store.put_bytes(BUCKET, key, b"a,b\n1,2\n")
-    assert store.start(BUCKET, key, found, 3) == b"a,b"
-    assert store.start(BUCKET, key, found, 100) == b"a,b\n1,2\n"
+    assert store.peek(BUCKET, key, 3) == (found, b"a,b") == (store.look(BUCKET, key), b"a,b")
+    assert store.peek(BUCKET, key, 8) == store.peek(BUCKET, key, 100) == (found, b"a,b\n1,2\n")
     store.delete(BUCKET, key)
     store.delete(BUCKET, key)
     with pytest.raises(ObjectMissing):
-        store.start(BUCKET, key, found, 3)
+        store.peek(BUCKET, key, 3)
     empty = store.put_bytes(BUCKET, key, b"")
-    assert store.start(BUCKET, key, empty, 3) == b""
+    assert store.peek(BUCKET, key, 3) == (empty, b"")
 
 
 def test_a_store_that_does_not_answer_is_unavailable(store_settings: StorageSettings, key: str) -> None:
@@ -176,7 +170,7 @@ def test_a_store_that_does_not_answer_is_unavailable(store_settings: StorageSett
         lambda: list(nowhere.parts.left_over(BUCKET, "", before=datetime.now(UTC))),
         lambda: list(nowhere.keys_under(BUCKET, "")),
         lambda: nowhere.delete(BUCKET, key),
-        lambda: nowhere.start(BUCKET, key, ObjectInfo("x", 1), 1),
+        lambda: nowhere.peek(BUCKET, key, 1),
     ):
         with pytest.raises(StoreUnavailable, match="does not answer"):
             call()

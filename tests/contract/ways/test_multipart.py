@@ -21,12 +21,12 @@ DATA = (b"0123456789abcdef" * (PART // 16 + 1) * 3)[: 2 * PART + 1_000]
 WANTED = {"record_type": "member_certification", "filename": "members.csv", "size_bytes": len(DATA), "part_bytes": PART}
 
 
-def begin(api: httpx.Client, key: str | None = None, root: str = ROOT, **changed: object) -> httpx.Response:
+def begin(api: httpx.Client, key: str | None = None, root: str = ROOT, **changed: Any) -> httpx.Response:
     headers = {"Idempotency-Key": key} if key else {}
     return api.post(f"{root}/multipart", json={**WANTED, **changed}, headers=headers)
 
 
-def begun(api: httpx.Client, root: str = ROOT, **changed: object) -> str:
+def begun(api: httpx.Client, root: str = ROOT, **changed: Any) -> str:
     return str(begin(api, root=root, **changed).json()["upload_id"])
 
 
@@ -250,7 +250,7 @@ def test_the_parts_size_follows_from_the_files(api: httpx.Client) -> None:
         ({"bucket": "mine"}, 422, "invalid_request"),
     ],
 )
-def test_what_cannot_be_is_refused(api: httpx.Client, changed: dict[str, object], status: int, kind: str) -> None:
+def test_what_cannot_be_is_refused(api: httpx.Client, changed: dict[str, Any], status: int, kind: str) -> None:
     problem(begin(api, **changed), status, kind)
 
 

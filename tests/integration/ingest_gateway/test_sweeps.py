@@ -125,9 +125,7 @@ def test_while_the_store_is_away_nothing_is_given_up(
         gateway.store.parts.page(begun)
 
 
-def test_parts_that_no_upload_knows_of_are_dropped_once_they_are_old(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_that_no_upload_knows_of_are_dropped_once_they_are_old(gateway: Gateway) -> None:
     ours, others = (
         Begun(bucket=servers.BUCKET, key=key, id=gateway.store.parts.begin(servers.BUCKET, key))
         for key in (f"{RAW_UPLOADS}{uuid4()}/{uuid4()}", f"exports/{uuid4()}")
@@ -135,13 +133,8 @@ def test_parts_that_no_upload_knows_of_are_dropped_once_they_are_old(
     assert upkeep.sweep_parts(gateway) == 0
     assert gateway.store.parts.page(ours) == []
 
-    class Later(datetime):
-        @classmethod
-        def now(cls, _: object = None) -> datetime:
-            return datetime.now(UTC) + timedelta(seconds=2 * PARTS_SECONDS + 60)
-
-    monkeypatch.setattr(upkeep, "datetime", Later)
-    assert upkeep.sweep_parts(gateway) >= 1
+    later = datetime.now(UTC) + timedelta(seconds=2 * PARTS_SECONDS + 60)
+    assert upkeep.sweep_parts(gateway, now=later) >= 1
     with pytest.raises(PartsGone):
         gateway.store.parts.page(ours)
     assert gateway.store.parts.page(others) == []
