@@ -26,11 +26,6 @@ log = get_logger(__name__)
 
 router = APIRouter(prefix="/events", tags=["events"])
 
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "It was a test, or a handshake: there was nothing to take"},
-    **responses(400, 403, 408, 413, 429, 503),
-}
-
 
 def _body_of(*media_types: str) -> dict[str, Any]:
     """What the description says of a body that is read as it comes."""
@@ -45,6 +40,12 @@ class Heard(BaseModel):
     ignored: int = Field(description="Events that need nothing: taken before, gone, of nobody's prefix, no new object")
     refused: int = Field(description="Objects that may not be taken in")
     reasons: list[str] = Field(description="Why those are refused")
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": Heard, "description": "It was a test, or a handshake: there was nothing to take"},
+    **responses(400, 403, 408, 413, 429, 503),
+}
 
 
 async def raw_body(request: Request) -> bytes:
