@@ -169,6 +169,7 @@ def test_a_file_that_stays_is_not_taken_again_even_if_the_list_of_files_is_lost(
 def test_a_file_that_changes_while_it_is_read_is_not_taken(
     gateway: Gateway, database_url: str, partner: Partner, tmp_path: Path, way: str
 ) -> None:
+    """SFTPGo 2291: files were picked up half-written, while the sender was still at it."""
     path = partner.put("a.csv", b"a" * 5_000)
 
     def meddle() -> None:
@@ -254,7 +255,7 @@ def test_a_server_that_does_not_let_files_be_moved_costs_no_other_file(
     partner.put("b.csv")
     before = count("stays", partner)
     for _ in range(2):
-        look_once(gateway, partner.source(move_to=move_to))
+        look_once(gateway, partner.source(move_to=move_to, every_seconds=3_600))
     assert uploads(database_url) == [("a.csv", 3), ("b.csv", 3)]
     assert partner.names() == ["a.csv", "b.csv"]
     assert count("stays", partner) == before + 2

@@ -146,7 +146,7 @@ def test_a_line_that_is_cut_in_the_middle_leaves_nothing_half(
     line = toxiproxy.line("sftp", partner.server.address)
     known_hosts = tmp_path / "known"
     known_hosts.write_text(f"[127.0.0.1]:{line.port} {partner.server.known_hosts.read_text().split(' ', 1)[1]}")
-    source = partner.source(port=line.port, known_hosts_file=str(known_hosts))
+    source = partner.source(port=line.port, known_hosts_file=str(known_hosts), every_seconds=3_600)
     content = os.urandom(3_000_000)
     partner.put("a.csv", content)
     line.poison("limit_data", bytes=1_000_000)
