@@ -92,7 +92,11 @@ ERROR_CODES: Final[tuple[ErrorCode, ...]] = (
     ),
     ErrorCode("S3_002", "the file is not in the object store any more", _ENDED),
     ErrorCode("S3_003", "the file was replaced after it was confirmed", _ENDED),
-    ErrorCode("S3_004", "the file was never sent, or never confirmed, in time", "the upload fails; begin a new one"),
+    ErrorCode(
+        "S3_004",
+        "the file was never sent or confirmed in time, or whoever began the upload dropped it",
+        "the upload fails; begin a new one",
+    ),
     ErrorCode(
         "UNK_001",
         "something that nobody foresaw",
