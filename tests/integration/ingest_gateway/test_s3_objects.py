@@ -98,13 +98,15 @@ def test_the_same_event_twice_is_one_upload(landing: Landing) -> None:
 
 
 def test_events_of_the_same_moment_are_one_upload(landing: Landing) -> None:
+    """Half of them tell of a version that was overwritten, and so are other events."""
     etag = landing.put("acme/a.csv", b"1")
     found: list[Outcome] = []
     start = threading.Barrier(6)
 
     def tell(number: int) -> None:
         start.wait(20)
-        found.extend(landing.take(landing.event("acme/a.csv", etag if number % 2 else None, "1")))
+        told = ("0" * 32, "1") if number % 2 else (etag, "2")
+        found.extend(landing.take(landing.event("acme/a.csv", *told)))
 
     threads = [threading.Thread(target=tell, args=(number,)) for number in range(6)]
     for thread in threads:
