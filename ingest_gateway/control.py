@@ -130,7 +130,7 @@ def _retry(now: Standing) -> Order | None:
         case "failed" if now.accepted:
             return Order(requested="run", retry=True)
         case "failed":
-            raise NotNow("cannot retry it: its file was never confirmed; begin again with a new upload", now)
+            raise NotNow("cannot retry it: its file was never accepted; begin again with a new upload", now)
         case "cancelled":
             raise NotNow("cannot retry it: it was cancelled, which is final; hand the file in as a new upload", now)
     if now.attempt == 1 or now.requested == "cancel":

@@ -219,7 +219,7 @@ def read_all(descriptor: int) -> str:
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(b"", "FMT_001"), (b"\x89PNG\r\n\x1a\n\0\0\0", "FMT_002"), (b"a,b\n1,2\n", "FMT_003")],
+    [(b"", "FMT_001"), (b"a,b\xff\n1,2\n", "FMT_002"), (b"a,b\n1,2\n", "FMT_003")],
 )
 def test_a_file_that_is_no_such_file_fails_in_one_clear_line(
     content: bytes, code: str, place: Place, tmp_path: Path
@@ -230,6 +230,16 @@ def test_a_file_that_is_no_such_file_fails_in_one_clear_line(
     assert result.code == 1
     assert result.out.startswith(f"✗ no.csv failed, {code}: ")
     assert result.out.count("\n") == 1
+
+
+def test_a_file_that_is_no_text_is_refused_at_the_door(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "no.csv"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
+    result = place.upload(file, "--wait")
+    assert (result.code, result.out) == (1, "")
+    assert "rowstream: the file is not text: it looks like a PNG image. Export the records" in result.err
+    listed = json.loads(place.run("status", "--json", "--limit", "1").out)["items"][0]
+    assert (listed["status"], listed["failure_code"], listed["accepted_at"]) == ("failed", "FMT_002", None)
 
 
 def test_a_header_alone_is_a_file_without_records(place: Place, tmp_path: Path) -> None:

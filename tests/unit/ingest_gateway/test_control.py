@@ -70,7 +70,7 @@ def test_to_undo_may_be_asked_with_the_cancellation_and_after_it(standing: Stand
         (Verb.RETRY, Standing(status="processing"), "it is processing"),
         (Verb.RETRY, Standing(status="processing", attempt=2, requested="cancel"), "only a failed upload"),
         (Verb.RETRY, Standing(status="cancelled", requested="cancel"), "cancelled, which is final"),
-        (Verb.RETRY, Standing(status="failed", accepted=False), "never confirmed"),
+        (Verb.RETRY, Standing(status="failed", accepted=False), "never accepted"),
     ],
 )
 def test_what_the_state_does_not_allow(verb: Verb, standing: Standing, why: str) -> None:
