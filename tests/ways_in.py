@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
@@ -33,6 +34,7 @@ class Door:
     """A running system, and the servers that files lie on before it has them."""
 
     system: System
+    state: Path
     store: servers.Server
     sshd: servers.Sshd
     folder: str
@@ -150,7 +152,7 @@ def by_intake_topic(door: Door, name: str, body: bytes) -> None:
     """The object lies in the store already and is named on the topic of requests."""
     key = f"exports/{name}"
     door.stored(key, body)
-    headers = {
+    headers: dict[str, str | bytes | None] = {
         "ce_specversion": "1.0",
         "ce_id": str(uuid4()),
         "ce_source": "//tests/exports",
