@@ -138,7 +138,7 @@ def claims_of(id_token: str, keys: KeySet, settings: OidcSettings, nonce: str, n
     except (ValueError, TypeError, RecursionError, OverflowError):
         raise NotTrusted("the ID token cannot be read") from None
     audience, party = claims["aud"], claims.get("azp")
-    if (isinstance(audience, list) and len(audience) > 1 and party is None) or party not in {None, settings.client_id}:
+    if (isinstance(audience, list) and len(audience) > 1 and party is None) or party not in (None, settings.client_id):
         raise NotTrusted("the ID token is for somebody else")
     if not hmac.compare_digest(str(claims.get("nonce")).encode("utf-8", "surrogatepass"), nonce.encode()):
         raise NotTrusted("the ID token is of another log-in")
@@ -156,7 +156,8 @@ def identity_of(claims: dict[str, Any], settings: OidcSettings) -> Identity:
     email = claims.get("email")
     if not isinstance(email, str) or "@" not in email or "\0" in email:
         raise NotTrusted("the provider says no e-mail address")
-    if claims.get("email_verified") not in {True, "true"}:
+    verified = claims.get("email_verified")
+    if verified is not True and verified != "true":  # as text by some
         raise NotTrusted("the provider has not verified the e-mail address")
     if settings.domains and email.rpartition("@")[2].lower() not in settings.domains:
         raise NotTrusted("the e-mail address is of a domain that is not allowed")
