@@ -110,6 +110,15 @@ class TestKeys:
         assert key["key"] not in str(rows)
         assert key["key"] not in str(acts(admin))
 
+    def test_its_answer_is_kept_for_nobody(self, admin: httpx.Client, url: str) -> None:
+        """An answer that is kept for an Idempotency-Key would be a key in the database."""
+        headers = {"Idempotency-Key": str(uuid4())}
+        first, second = (admin.post(KEYS, json={"name": "x"}, headers=headers).json() for _ in range(2))
+        assert first["key"] != second["key"]
+        with psycopg.connect(url) as connection:
+            query = "SELECT count(*) FROM idempotency_keys WHERE key = %s"
+            assert connection.execute(query, (headers["Idempotency-Key"],)).fetchone() == (0,)
+
     def test_without_scopes_it_may_what_an_operator_may(self, admin: httpx.Client) -> None:
         assert set(made(admin)["scopes"]) == of_role(Role.OPERATOR)
 
