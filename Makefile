@@ -28,7 +28,7 @@ up: setup ## Start the whole system here and keep it running until Ctrl-C
 	@$(BIN)/rowstream up
 
 test: setup ## Run every test against real servers, with coverage; the fault suite is a verb of its own
-	@$(BIN)/python -m pytest -m "not fault" -n 2 --dist loadfile --max-worker-restart=0 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	@$(BIN)/python -m pytest -m "not fault" -n 4 --dist loadfile --max-worker-restart=0 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 fault: setup ## Strike a running system by 300 faults, ten of each kind, and check every record (takes an hour)
 	@$(BIN)/python -m tests.fault
