@@ -198,7 +198,7 @@ class World:
         self.execute(
             "TRUNCATE member_certifications, batch_uploads, batch_upload_audit_logs, batch_upload_errors,"
             " held_records, upload_splits, upload_lanes, upload_control, processed_chunks, chunk_attempts,"
-            " dead_letters, outbox"
+            " dead_letters, outbox, multipart_uploads"
         )
 
 
