@@ -39,11 +39,11 @@ def partner(sshd: servers.Sshd, tmp_path: Path) -> Partner:
 
 
 class Meddling(S3Store):
-    """The store, with something happening each time that a file is being read into it."""
+    """The store, with something happening each time that a file is being read into it, or was."""
 
-    def __init__(self, settings: StorageSettings, meddle: Callable[[], object]) -> None:
+    def __init__(self, settings: StorageSettings, meddle: Callable[[], object], *, afterwards: bool) -> None:
         super().__init__(settings)
-        self._meddle = meddle
+        self._meddle, self._afterwards = meddle, afterwards
 
     def put(self, bucket: str, key: str, body: BinaryIO) -> ObjectInfo:
         read, meddle = body.read, self._meddle
@@ -53,12 +53,16 @@ class Meddling(S3Store):
             meddle()
             return data + read(size - 1)
 
-        body.read = meddled  # type: ignore[method-assign]
-        return super().put(bucket, key, body)
+        if not self._afterwards:
+            body.read = meddled  # type: ignore[method-assign]
+        found = super().put(bucket, key, body)
+        if self._afterwards:
+            meddle()
+        return found
 
 
-def meddled(gateway: Gateway, meddle: Callable[[], object]) -> Gateway:
-    return dataclasses.replace(gateway, store=Meddling(gateway.settings.storage, meddle))
+def meddled(gateway: Gateway, meddle: Callable[[], object], *, afterwards: bool = False) -> Gateway:
+    return dataclasses.replace(gateway, store=Meddling(gateway.settings.storage, meddle, afterwards=afterwards))
 
 
 def count(outcome: str, partner: Partner) -> float:
@@ -319,6 +323,21 @@ def test_a_gateway_that_lost_its_right_lets_go_of_the_file_that_another_took(
     assert met == [False, [(True,)]], "another gateway worked the source beside the first one"
     assert uploads(database_url) == [("a.csv", 4)]
     assert stored(database_url, store) == [b"once"]
+
+
+def test_what_another_gateway_has_removed_from_the_store_is_not_accepted(
+    gateway: Gateway, database_url: str, partner: Partner
+) -> None:
+    path = partner.put("a.csv")
+
+    def meddle() -> None:
+        path.unlink()
+        rows(database_url, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        servers.until(lambda: look_once(gateway, partner.source()), what="the right to the source")
+
+    with pytest.raises(Overtaken):
+        look_once(meddled(gateway, meddle, afterwards=True), partner.source())
+    assert (uploads(database_url), states(database_url)) == ([], {})
 
 
 def test_a_gateway_that_is_to_stop_leaves_a_file_in_the_middle(
