@@ -1,6 +1,7 @@
 """A gateway on each of the object stores: every test of a way in runs with both, unchanged."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
@@ -77,9 +78,11 @@ class Stored:
         return self._store.peek(bucket, key, 10**9)[1]
 
     def left(self, upload_id: str) -> list[str]:
-        """All objects that were stored for an upload."""
+        """All that the store has of an upload: objects, and parts of those that were not put together."""
         bucket, key = self.place(upload_id)
-        return list(self._store.keys_under(bucket, key))
+        soon = datetime.now(UTC) + timedelta(days=1)
+        begun = (one.key for one in self._store.parts.left_over(bucket, key, before=soon))
+        return [*self._store.keys_under(bucket, key), *begun]
 
     def waiting(self) -> list[str]:
         """The uploads that wait for their files, the newest first."""
