@@ -54,9 +54,7 @@ organizations = Table(
     Column("max_upload_bytes", BigInteger, comment="quota: of one file; null: the setting holds"),
     Column("max_records_a_day", BigInteger, comment="quota: accepted in any 24 hours; null: none"),
     Column("max_open_uploads", Integer, comment="quota: accepted and not ended; null: none"),
-    Column(
-        "requests_per_minute", Integer, comment="of all its keys and people together; null: the setting holds"
-    ),
+    Column("requests_per_minute", Integer, comment="of all its keys and people together; null: the setting holds"),
     moment("closed_at"),
 )
 
