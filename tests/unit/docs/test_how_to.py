@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -28,7 +29,8 @@ class Message:
 
 
 def blocks(guide: str, language: str) -> list[str]:
-    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", GUIDES[guide], flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```$", GUIDES[guide], flags=re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in found]
 
 
 def assigned(source: str, name: str) -> dict[str, str]:
