@@ -104,7 +104,7 @@ def replies(bootstrap_servers: str, at_least: int) -> list[tuple[UploadReply, di
             codec.decode(message.value() or b"", UploadReply),
             headers_as_text(cast("list[tuple[str, bytes | None]]", message.headers() or [])),
         )
-        for message in servers.messages_in(bootstrap_servers, UPLOAD_REPLIES, at_least)
+        for message in servers.messages_in(bootstrap_servers, UPLOAD_REPLIES, at_least, seconds=60)
     ]
 
 
