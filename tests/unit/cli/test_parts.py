@@ -174,6 +174,7 @@ def test_a_part_that_fails_for_a_moment_is_sent_again(server: Server, path: Path
 
 
 def test_an_address_that_has_run_out_is_asked_for_anew(server: Server, path: Path) -> None:
+    """Uppy 5961: addresses of parts run out in the middle of sending."""
     server.valid_from = 1
     sent_by(server, path)
     assert server.whole == DATA
