@@ -65,7 +65,7 @@ class Consumer:
         topics: Sequence[str],
         on_assigned: Callable[[], None] = lambda: None,
         on_revoked: Callable[[], None] = lambda: None,
-        on_left: Callable[[], None] = lambda: None,
+        on_left: Callable[[], object] = lambda: None,
     ) -> None:
         """Calls back when partitions come and go.
 
