@@ -18,10 +18,11 @@ _RESERVED_COLUMNS: Final = frozenset(
 )
 _RESERVED_TABLES: Final = frozenset(
     {
-        "alembic_version", "api_keys", "batch_upload_audit_logs", "batch_upload_errors", "batch_uploads",
-        "chunk_attempts", "dead_letters", "held_records", "message_schemas", "organizations", "outbox",
-        "partitions_in_work", "processed_chunks", "record_type_tables", "sending_hold", "upload_control",
-        "upload_lanes", "upload_splits",
+        "acts", "alembic_version", "api_keys", "batch_upload_audit_logs", "batch_upload_errors", "batch_uploads",
+        "chunk_attempts", "dead_letters", "held_records", "idempotency_keys", "memberships", "message_schemas",
+        "multipart_uploads", "organizations", "outbox", "partitions_in_work", "processed_chunks", "record_type_tables",
+        "refresh_tokens", "request_nonces", "s3_objects_taken", "sending_hold", "sftp_files", "upload_control",
+        "upload_lanes", "upload_splits", "users",
     }
 )  # fmt: skip
 

@@ -189,6 +189,7 @@ def test_without_keys_the_identity_of_the_machine_is_used(
     settings = storage_settings(versitygw).model_copy(update={"access_key_id": None, "secret_access_key": None})
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers where an earlier test looked for a profile
     with pytest.raises(StoreUnavailable, match="NoCredentials"):
         S3Store(settings).put(BUCKET, key, io.BytesIO(b"x"))
     profile.write_text("[default]\naws_access_key_id = tests\naws_secret_access_key = tests-secret\n")
