@@ -46,7 +46,7 @@ docs: setup ## Make the reference pages anew from the code
 	@$(BIN)/python -m docs.generate
 
 lock: setup ## Pin the newest parts that pyproject.toml allows
-	@$(BIN)/pip-compile --quiet --upgrade --extra dev --generate-hashes --no-emit-index-url --no-emit-options --allow-unsafe --strip-extras --output-file requirements.txt pyproject.toml
+	@$(BIN)/pip-compile --quiet --upgrade --extra dev --generate-hashes --no-emit-index-url --no-emit-options --allow-unsafe --no-strip-extras --output-file requirements.txt pyproject.toml
 
 clean: ## Remove what the other verbs made
 	rm -rf $(VENV) .rowstream .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache bench-data
