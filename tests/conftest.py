@@ -74,6 +74,13 @@ def database_url(postgres: servers.Postgres) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def url(postgres: servers.Postgres) -> Iterator[str]:
+    """As `database_url`, of a database that the tests of one file share."""
+    with postgres.fresh_database() as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Tansu]:
     """The embedded broker with all topics, shared by the session: expect others' messages, and do not stop it."""

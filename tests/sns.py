@@ -44,6 +44,22 @@ def subscription(**more: str) -> dict[str, Any]:
     }
 
 
+def certificate_of(key: Any, *, days: int = 1) -> bytes:
+    """A certificate (PEM) of this key for the service's name, which ends in so many days."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + timedelta(days=days))
+    )
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 @dataclass
 class Signer:
     """Signs as SNS does; `get` serves its certificate, and answers at every other address of SNS."""
@@ -56,19 +72,7 @@ class Signer:
     def new(cls) -> "Signer":
         """One with a new key."""
         key = rsa.generate_private_key(65_537, 2_048)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(1)
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .sign(key, hashes.SHA256())
-        )
-        return cls(key, certificate.public_bytes(serialization.Encoding.PEM))
+        return cls(key, certificate_of(key))
 
     def get(self, url: str) -> bytes:
         """What lies at an address."""

@@ -11,6 +11,7 @@ from ingest_gateway.access.caller import MayReadActs
 from ingest_gateway.api import cursors
 from ingest_gateway.api.access_models import Act, ActList
 from ingest_gateway.api.checks import UploadInPath, no_such_upload
+from ingest_gateway.api.cursors import Cursor
 from ingest_gateway.api.roots import ROOTS, BothWays
 from ingest_gateway.gateway import TheGateway
 from ingest_gateway.problems import responses
@@ -21,7 +22,6 @@ both = BothWays("acts")
 routers = (router, *both.routers)
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Acts on a page")]
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before")]
 
 
 @router.get("", responses=responses(401, 403, 422, 503), summary="See who did what, the newest first")
@@ -55,5 +55,7 @@ def acts_on_upload(
 
 
 def _page(rows: Sequence[Mapping[str, Any]], limit: int) -> ActList:
-    items = [Act.model_validate(row) for row in rows[:limit]]
-    return ActList(items=items, next_cursor=cursors.after_row(items[-1].id) if len(rows) > limit else None)
+    items, following = cursors.page(
+        rows, limit, shown=Act.model_validate, place=lambda last: cursors.after_row(last.id)
+    )
+    return ActList(items=items, next_cursor=following)

@@ -3,14 +3,37 @@
 import base64
 import binascii
 import json
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Annotated, TypeVar
 from uuid import UUID
 
+from fastapi import Query
 from starlette import status
 
 from ingest_gateway.problems import Problem
 
 _LARGEST_ROW = 2**63 - 1
+Found = TypeVar("Found")
+Item = TypeVar("Item")
+
+Cursor = Annotated[str | None, Query(description="next_cursor of the page before")]
+"""Where a page is to begin; without one, at the beginning."""
+
+
+def page(
+    rows: Sequence[Found], limit: int, *, shown: Callable[[Found], Item], place: Callable[[Item], str]
+) -> tuple[list[Item], str | None]:
+    """The items of a page, and the cursor of the next one: None where `rows`, asked for with one more, have no more.
+
+    Args:
+        rows: what was found, up to `limit` + 1 of it.
+        limit: how many items a page has.
+        shown: makes the item that is answered of a row.
+        place: the cursor of the page that begins after an item.
+    """
+    items = [shown(row) for row in rows[:limit]]
+    return items, place(items[-1]) if len(rows) > limit else None
 
 
 def after_upload(created_at: datetime, upload_id: UUID) -> str:

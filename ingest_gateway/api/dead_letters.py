@@ -9,6 +9,7 @@ from starlette import status
 from ingest_gateway import queries
 from ingest_gateway.access.caller import MayReadUploads
 from ingest_gateway.api import cursors
+from ingest_gateway.api.cursors import Cursor
 from ingest_gateway.api.models import DeadLetter, DeadLetterList
 from ingest_gateway.gateway import TheGateway
 from ingest_gateway.problems import Problem, responses
@@ -23,17 +24,16 @@ def dead_letters(
     gateway: TheGateway,
     upload_id: Annotated[UUID | None, Query(description="Only of this upload")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Dead letters on a page")] = 50,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
 ) -> DeadLetterList:
     """One page of the organization's dead letters. To try them again, retry their upload."""
     after = cursors.upload_place(cursor) if cursor else None
     with gateway.acting_for(caller.organization_id) as connection:
         rows = queries.dead_letters_of(connection, upload_id=upload_id, after=after, limit=limit + 1)
-    items = [DeadLetter.model_validate(row) for row in rows[:limit]]
-    more = len(rows) > limit
-    return DeadLetterList(
-        items=items, next_cursor=cursors.after_upload(items[-1].created_at, items[-1].id) if more else None
+    items, following = cursors.page(
+        rows, limit, shown=DeadLetter.model_validate, place=lambda last: cursors.after_upload(last.created_at, last.id)
     )
+    return DeadLetterList(items=items, next_cursor=following)
 
 
 @router.get("/{dead_letter_id}", responses=responses(401, 403, 404, 503), summary="See one dead letter")

@@ -74,9 +74,13 @@ def errors(
 
 
 def _page(rows: Sequence[queries.Rejection], headers: Sequence[str], limit: int) -> RejectionList:
-    items = [Rejection.model_validate(error_report.shown(row, headers)) for row in rows[:limit]]
-    more = len(rows) > limit
-    return RejectionList(items=items, next_cursor=cursors.after_row(items[-1].row_number) if more else None)
+    items, following = cursors.page(
+        rows,
+        limit,
+        shown=lambda row: Rejection.model_validate(error_report.shown(row, headers)),
+        place=lambda last: cursors.after_row(last.row_number),
+    )
+    return RejectionList(items=items, next_cursor=following)
 
 
 def _reader(

@@ -13,6 +13,7 @@ from ingest_gateway.access.caller import Caller, MayManageKeys, MayReadKeys
 from ingest_gateway.access.permissions import Permission
 from ingest_gateway.api import cursors
 from ingest_gateway.api.access_models import Key, KeyList, KeyRequest, NewKey, RotateRequest
+from ingest_gateway.api.cursors import Cursor
 from ingest_gateway.gateway import TheGateway
 from ingest_gateway.problems import Problem, responses
 from rowstream.database import keys, signers
@@ -30,15 +31,16 @@ def list_keys(
     caller: MayReadKeys,
     gateway: TheGateway,
     limit: Annotated[int, Query(ge=1, le=200, description="Keys on a page")] = 50,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
 ) -> KeyList:
     """One page of the organization's keys, none of them readable."""
     after = cursors.upload_place(cursor) if cursor else None
     with gateway.acting_for(caller.organization_id) as connection:
         rows = keys.newest_keys(connection, caller.organization_id, after=after, limit=limit + 1)
-    items = [_shown(row) for row in rows[:limit]]
-    more = len(rows) > limit
-    return KeyList(items=items, next_cursor=cursors.after_upload(items[-1].created_at, items[-1].id) if more else None)
+    items, following = cursors.page(
+        rows, limit, shown=_shown, place=lambda last: cursors.after_upload(last.created_at, last.id)
+    )
+    return KeyList(items=items, next_cursor=following)
 
 
 @router.post(

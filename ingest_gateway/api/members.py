@@ -14,6 +14,7 @@ from ingest_gateway.access.caller import Caller, MayManageMembers, MayReadMember
 from ingest_gateway.access.permissions import Role
 from ingest_gateway.api import cursors
 from ingest_gateway.api.access_models import Invitation, Member, MemberList, RoleChange
+from ingest_gateway.api.cursors import Cursor
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem, responses
 from rowstream.database import members, users
@@ -28,15 +29,15 @@ def list_members(
     caller: MayReadMembers,
     gateway: TheGateway,
     limit: Annotated[int, Query(ge=1, le=200, description="Members on a page")] = 50,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
 ) -> MemberList:
     """One page of the people in the organization."""
     after = cursors.upload_place(cursor) if cursor else None
     with gateway.acting_for(caller.organization_id) as connection:
         rows = members.listed(connection, caller.organization_id, after=after, limit=limit + 1)
-    items = [_shown(row) for row in rows[:limit]]
-    more = len(rows) > limit
-    following = cursors.after_upload(items[-1].created_at, items[-1].user_id) if more else None
+    items, following = cursors.page(
+        rows, limit, shown=_shown, place=lambda last: cursors.after_upload(last.created_at, last.user_id)
+    )
     return MemberList(items=items, next_cursor=following)
 
 

@@ -15,6 +15,7 @@ from ingest_gateway import accept, part_uploads, sniff, waiting
 from ingest_gateway.access.caller import Caller, MayWriteUploads
 from ingest_gateway.api import checks, cursors, doors
 from ingest_gateway.api.checks import IdempotencyKey, UploadInPath
+from ingest_gateway.api.cursors import Cursor
 from ingest_gateway.api.idempotency import Once, OnceRoute
 from ingest_gateway.api.models import (
     InParts,
@@ -102,7 +103,7 @@ def parts(
     caller: MayWriteUploads,
     gateway: TheGateway,
     limit: Annotated[int, Query(ge=1, le=1_000, description="Parts on a page")] = 1_000,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
 ) -> PartList:
     """Which parts the store has; one that was sent only in half is none of them."""
     after = min(cursors.row_place(cursor), MOST_PARTS) if cursor else 0

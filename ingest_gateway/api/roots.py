@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 
 from ingest_gateway.access.caller import way_of
@@ -19,9 +19,6 @@ ROOTS = MappingProxyType({"api": f"/api/v1{_UPLOADS}", "ui": f"/staff{_UPLOADS}"
 def uploads_root(request: Request) -> str:
     """Where the uploads are for whoever made this request."""
     return ROOTS[way_of(request.url.path)]
-
-
-UploadsRoot = Annotated[str, Depends(uploads_root)]
 
 
 class BothWays:

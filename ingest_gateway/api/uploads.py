@@ -10,6 +10,7 @@ from ingest_gateway import accept, queries, sniff
 from ingest_gateway.access.caller import MayReadUploads, MayWriteUploads
 from ingest_gateway.api import checks, cursors, doors
 from ingest_gateway.api.checks import IdempotencyKey, UploadInPath
+from ingest_gateway.api.cursors import Cursor
 from ingest_gateway.api.idempotency import Once, OnceRoute
 from ingest_gateway.api.models import ConfirmRequest, PresignedUrl, PresignRequest, Status, Upload, UploadList
 from ingest_gateway.api.roots import ROOTS, BothWays
@@ -97,17 +98,16 @@ def uploads(
     upload_status: Annotated[Status | None, Query(alias="status", description="Only in this status")] = None,
     record_type: RecordTypeName = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Uploads on a page")] = 50,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
 ) -> UploadList:
     """One page of the organization's uploads."""
     after = cursors.upload_place(cursor) if cursor else None
     with gateway.acting_for(caller.organization_id) as connection:
         rows = queries.uploads(connection, status=upload_status, record_type=record_type, after=after, limit=limit + 1)
-    items = [Upload.model_validate(row) for row in rows[:limit]]
-    more = len(rows) > limit
-    return UploadList(
-        items=items, next_cursor=cursors.after_upload(items[-1].created_at, items[-1].id) if more else None
+    items, following = cursors.page(
+        rows, limit, shown=Upload.model_validate, place=lambda last: cursors.after_upload(last.created_at, last.id)
     )
+    return UploadList(items=items, next_cursor=following)
 
 
 @both.get("/{upload_id}", responses=responses(401, 403, 404, 503), summary="See one upload")

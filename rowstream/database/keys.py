@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, case, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
 from rowstream.database.access_tables import SCOPES, api_keys, organizations
@@ -200,25 +200,31 @@ def replace(
 
 
 def holder_of(connection: Connection, key: str) -> Holder | None:
-    """The holder of a valid key; None for a key that is unknown, expired, revoked, or only signs.
+    """The holder of a valid key; None for a key that is unknown, expired, revoked, or only signs."""
+    row = connection.execute(valid(api_keys.c.key_hash == key_hash(key), ~api_keys.c.signed_only)).one_or_none()
+    return None if row is None else holder_in(row)
+
+
+def valid(*which: ColumnElement[bool]) -> Select[Any]:
+    """Of these keys, what a `Holder` is, if they are neither expired nor revoked.
 
     A key of a closed organization is as good as revoked.
     """
     columns = api_keys.c
-    query = (
+    return (
         select(columns.id, columns.organization_id, columns.name, columns.scopes)
         .join_from(api_keys, organizations)
         .where(
-            columns.key_hash == key_hash(key),
+            *which,
             columns.revoked_at.is_(None),
-            ~columns.signed_only,
             or_(columns.expires_at.is_(None), columns.expires_at > func.now()),
             organizations.c.closed_at.is_(None),
         )
     )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
+
+
+def holder_in(row: Row[Any]) -> Holder:
+    """The holder in a row of `valid`."""
     scopes = None if row.scopes is None else tuple(row.scopes)
     return Holder(id=row.id, organization_id=row.organization_id, name=row.name, scopes=scopes)
 

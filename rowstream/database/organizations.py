@@ -94,11 +94,6 @@ def every(connection: Connection) -> Sequence[Organization]:
     return [Organization(**row) for row in rows]
 
 
-def open_ids(connection: Connection) -> Sequence[UUID]:
-    """The ids of all that are not closed."""
-    return connection.execute(select(organizations.c.id).where(organizations.c.closed_at.is_(None))).scalars().all()
-
-
 def _organizations() -> Select[Any]:
     columns = organizations.c
     return select(*(columns[name] for name in Organization.__dataclass_fields__))

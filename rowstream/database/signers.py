@@ -4,11 +4,11 @@ import base64
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, or_, select
+from sqlalchemy import Connection, delete, func
 from sqlalchemy.dialects.postgresql import insert
 
-from rowstream.database.access_tables import api_keys, organizations, request_nonces
-from rowstream.database.keys import Holder, key_hash
+from rowstream.database.access_tables import api_keys, request_nonces
+from rowstream.database.keys import Holder, holder_in, key_hash, valid
 from rowstream.runtime.secrets import Secrets
 
 PREFIX = "rss_"
@@ -46,35 +46,11 @@ def _as_text(secret: bytes) -> str:
 
 
 def signer_of(connection: Connection, key_id: UUID) -> Signer | None:
-    """The holder of a key that signs; None if it is unknown, expired, revoked, or a key that is sent.
-
-    A key of a closed organization is as good as revoked.
-    """
-    columns = api_keys.c
-    query = (
-        select(
-            columns.id,
-            columns.organization_id,
-            columns.name,
-            columns.scopes,
-            columns.key_hash,
-            func.extract("epoch", func.clock_timestamp()).label("now"),
-        )
-        .join_from(api_keys, organizations)
-        .where(
-            columns.id == key_id,
-            columns.signed_only,
-            columns.revoked_at.is_(None),
-            or_(columns.expires_at.is_(None), columns.expires_at > func.now()),
-            organizations.c.closed_at.is_(None),
-        )
-    )
+    """The holder of a key that signs; None if it is unknown, expired, revoked, or a key that is sent."""
+    now = func.extract("epoch", func.clock_timestamp()).label("now")
+    query = valid(api_keys.c.id == key_id, api_keys.c.signed_only).add_columns(api_keys.c.key_hash, now)
     row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    scopes = None if row.scopes is None else tuple(row.scopes)
-    holder = Holder(id=row.id, organization_id=row.organization_id, name=row.name, scopes=scopes)
-    return Signer(holder=holder, key_hash=row.key_hash, now=float(row.now))
+    return None if row is None else Signer(holder=holder_in(row), key_hash=row.key_hash, now=float(row.now))
 
 
 def use_nonce(connection: Connection, key_id: UUID, nonce: str) -> bool:

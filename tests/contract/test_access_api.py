@@ -15,15 +15,10 @@ from rowstream.database import users
 from rowstream.ids import new_id
 from tests import gateways, servers
 from tests.engines import engine_of
+from tests.problems import problem
 
 KEYS, MEMBERS, ORGANIZATION, ACTS = "/api/v1/keys", "/api/v1/members", "/api/v1/organization", "/api/v1/acts"
 NOBODYS = "0198c0de-0000-7000-8000-0000000000ff"
-
-
-@pytest.fixture(scope="module")
-def url(postgres: servers.Postgres) -> Iterator[str]:
-    with postgres.fresh_database() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +60,6 @@ def other(address: str, url: str) -> Iterator[httpx.Client]:
     """The owner of another organization."""
     with client(address, url, servers.make_organization(url, f"other {uuid4()}"), Role.OWNER) as client_:
         yield client_
-
-
-def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    body: dict[str, Any] = answer.json()
-    assert body["type"] == f"urn:rowstream:problem:{kind}"
-    return body
 
 
 def made(api: httpx.Client, **wanted: object) -> dict[str, Any]:

@@ -29,30 +29,10 @@ CONTROL = ("pause", "resume", "cancel", "retry")
 
 
 @pytest.fixture(scope="module")
-def url(postgres: servers.Postgres) -> Iterator[str]:
-    with postgres.fresh_database() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def address(url: str, object_store: servers.Server) -> Iterator[str]:
     settings = gateways.gateway_settings(url, servers.storage_settings(object_store), max_upload_bytes=MAX_BYTES)
     with gateways.serving(settings) as address:
         yield address
-
-
-@pytest.fixture
-def api(address: str, url: str) -> Iterator[httpx.Client]:
-    with gateways.client_of(address, gateways.new_key(url)) as client:
-        yield client
-
-
-@pytest.fixture
-def other(address: str, url: str) -> Iterator[httpx.Client]:
-    """A client of another organization."""
-    organization = servers.make_organization(url, f"other {uuid4()}")
-    with gateways.client_of(address, gateways.new_key(url, organization)) as client:
-        yield client
 
 
 def latin(**headers: str) -> dict[bytes, bytes]:

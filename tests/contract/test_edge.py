@@ -27,12 +27,6 @@ PROXY = {"trusted_proxies": "127.0.0.0/8"}
 
 
 @pytest.fixture(scope="module")
-def url(postgres: servers.Postgres) -> Iterator[str]:
-    with postgres.fresh_database() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 

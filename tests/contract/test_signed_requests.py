@@ -30,12 +30,6 @@ ALL = (*WHERE, "content-type")
 
 
 @pytest.fixture(scope="module")
-def url(postgres: servers.Postgres) -> Iterator[str]:
-    with postgres.fresh_database() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def settings(
     url: str, object_store: servers.Server, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[GatewaySettings, secrets.Secrets]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rowstream.kafka.clock import SET_BACK
 from tests import servers
-from tests.servers.tools import faketime_library
+from tests.servers.tools import false_clock
 
 CLIENT = Path(__file__).with_name("waiting_client.py")
 
@@ -16,15 +16,9 @@ CLIENT = Path(__file__).with_name("waiting_client.py")
 def test_a_process_whose_clock_is_set_back_ends(tansu: servers.Tansu, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     clock.write_text("+0\n")
-    false_clock = {
-        "LD_PRELOAD": str(faketime_library()),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_CACHE_DURATION": "1",
-    }
     with subprocess.Popen(
         [sys.executable, str(CLIENT), tansu.address],
-        env=os.environ | false_clock,
+        env=os.environ | false_clock(clock),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

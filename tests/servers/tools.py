@@ -112,3 +112,13 @@ def _run(command: list[str], folder: str, **environment: str) -> None:
     )
     if done.returncode:
         raise AssertionError(f"{' '.join(command)}: {(done.stdout + done.stderr)[-2000:]}")
+
+
+def false_clock(file: Path) -> dict[str, str]:
+    """What makes a process go by the clock that a file tells (`+1h`, `+0`); its monotonic clock stays the true one."""
+    return {
+        "LD_PRELOAD": str(faketime_library()),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_CACHE_DURATION": "1",
+    }

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
-import httpx
 import psycopg
 import pytest
 
@@ -26,12 +24,6 @@ def store(object_store: servers.Server) -> S3Store:
 
 
 @pytest.fixture(scope="module")
-def url(postgres: servers.Postgres) -> Iterator[str]:
-    with postgres.fresh_database() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def address(url: str, object_store: servers.Server) -> Iterator[str]:
     settings = gateways.gateway_settings(
         url,
@@ -43,20 +35,6 @@ def address(url: str, object_store: servers.Server) -> Iterator[str]:
     settings.sending.content_at_once = 2
     with gateways.serving(settings) as address:
         yield address
-
-
-@pytest.fixture
-def api(address: str, url: str) -> Iterator[httpx.Client]:
-    with gateways.client_of(address, gateways.new_key(url)) as client:
-        yield client
-
-
-@pytest.fixture
-def other(address: str, url: str) -> Iterator[httpx.Client]:
-    """A client of another organization."""
-    organization = servers.make_organization(url, f"other {uuid4()}")
-    with gateways.client_of(address, gateways.new_key(url, organization)) as client:
-        yield client
 
 
 class Stored:

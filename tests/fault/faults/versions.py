@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fault.scene import Scene
-from tests.servers.tools import faketime_library
+from tests.servers.tools import false_clock
 
 OLDER = Path(__file__).parent.parent / "older_schemas.py"
 _JUMPED_SECONDS = 4.0
@@ -40,14 +40,8 @@ def clock_jump(scene: Scene) -> Iterator[str]:
     module, jump = scene.plan.where.split("/")
     clock = scene.world.folder / f"clock-{module}"
     clock.write_text("+0\n")
-    false_clock = {
-        "LD_PRELOAD": str(faketime_library()),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_CACHE_DURATION": "1",
-    }
     processes = scene.world.of(module)
-    scene.world.replace(*processes, extra=false_clock)
+    scene.world.replace(*processes, extra=false_clock(clock))
     scene.begin_and_wait()
     clock.write_text(f"{jump}\n")
     time.sleep(_JUMPED_SECONDS)

@@ -1,6 +1,5 @@
 """The one use case under contention: whoever comes first accepts, and it is said once."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from uuid import UUID, uuid4
@@ -17,13 +16,6 @@ from tests import gateways, servers
 FOUND = ObjectInfo("etag", 3, "v1")
 HANDED = accept.Handed(record_type="member_certification", filename="a.csv")
 MANY = 6
-
-
-@pytest.fixture
-def gateway(database_url: str, object_store: servers.Server) -> Iterator[Gateway]:
-    settings = gateways.gateway_settings(database_url, servers.storage_settings(object_store))
-    with gateways.opened(settings) as gateway:
-        yield gateway
 
 
 def origin(event_id: str) -> accept.Origin:

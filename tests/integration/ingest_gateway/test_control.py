@@ -29,12 +29,6 @@ WRONG_STATE = "urn:rowstream:problem:not_in_this_state"
 
 
 @pytest.fixture
-def gateway(database_url: str, object_store: servers.Server) -> Iterator[Gateway]:
-    with gateways.opened(gateways.gateway_settings(database_url, servers.storage_settings(object_store))) as gateway:
-        yield gateway
-
-
-@pytest.fixture
 def address(database_url: str, object_store: servers.Server) -> Iterator[str]:
     with gateways.serving(gateways.gateway_settings(database_url, servers.storage_settings(object_store))) as address:
         yield address

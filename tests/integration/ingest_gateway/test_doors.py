@@ -1,6 +1,5 @@
 """The last step of every way in over HTTP, where two of them meet: what was accepted is never removed."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -15,13 +14,6 @@ from rowstream.storage.store import ObjectInfo
 from tests import gateways, servers
 
 HANDED = accept.Handed(record_type="member_certification", filename="a.csv")
-
-
-@pytest.fixture
-def gateway(database_url: str, object_store: servers.Server) -> Iterator[Gateway]:
-    settings = gateways.gateway_settings(database_url, servers.storage_settings(object_store))
-    with gateways.opened(settings) as gateway:
-        yield gateway
 
 
 @pytest.fixture

@@ -23,12 +23,6 @@ UPLOADS = "/api/v1/batch_uploads"
 
 
 @pytest.fixture(scope="module")
-def url(postgres: servers.Postgres) -> Iterator[str]:
-    with postgres.fresh_database() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("secrets")
 

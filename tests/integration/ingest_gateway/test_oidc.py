@@ -29,12 +29,6 @@ START = "/auth/oidc/start"
 
 
 @pytest.fixture(scope="module")
-def url(postgres: servers.Postgres) -> Iterator[str]:
-    with postgres.fresh_database() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def liar() -> Iterator[Liar]:
     with lying_provider() as liar:
         yield liar

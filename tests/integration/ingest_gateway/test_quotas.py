@@ -1,6 +1,5 @@
 """Quotas of organizations: no way in and no race gets past them, and what is refused leaves nothing behind."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from uuid import UUID, uuid4
@@ -17,13 +16,6 @@ from tests import gateways, servers
 HANDED = accept.Handed(record_type="member_certification", filename="a.csv")
 FOUND = ObjectInfo("etag", 3, "v1")
 MANY = 12
-
-
-@pytest.fixture
-def gateway(database_url: str, object_store: servers.Server) -> Iterator[Gateway]:
-    settings = gateways.gateway_settings(database_url, servers.storage_settings(object_store))
-    with gateways.opened(settings) as gateway:
-        yield gateway
 
 
 def allow(url: str, name: str, most: int, organization_id: UUID = DEFAULT_ORGANIZATION) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,24 +18,10 @@ from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.s3 import S3Store
 from rowstream.storage.store import ObjectInfo
-from tests import gateways, servers
+from tests import servers
 from tests.partners import Partner, look_once, rows, states, stored, uploads
 
 MANY = 10_000
-
-
-@pytest.fixture
-def gateway(database_url: str, object_store: servers.Server) -> Iterator[Gateway]:
-    settings = gateways.gateway_settings(database_url, servers.storage_settings(object_store))
-    with gateways.opened(settings) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-def partner(sshd: servers.Sshd, tmp_path: Path) -> Partner:
-    folder = tmp_path / "partner"
-    folder.mkdir()
-    return Partner(server=sshd, folder=folder)
 
 
 class Meddling(S3Store):

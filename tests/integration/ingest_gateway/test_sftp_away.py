@@ -19,23 +19,9 @@ from ingest_gateway.gateway import Gateway
 from ingest_gateway.sources import SourcesFile
 from rowstream.runtime.sources import SftpSource
 from rowstream.storage.s3 import S3Store
-from tests import gateways, servers
+from tests import servers
 from tests.hostile_sftp import EndlessFile, EndlessFolder, Hostile, LyingNames, Silent, hostile_server
 from tests.partners import Partner, look_once, rows, states, stored, uploads, write_sources
-
-
-@pytest.fixture
-def gateway(database_url: str, object_store: servers.Server) -> Iterator[Gateway]:
-    settings = gateways.gateway_settings(database_url, servers.storage_settings(object_store))
-    with gateways.opened(settings) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-def partner(sshd: servers.Sshd, tmp_path: Path) -> Partner:
-    folder = tmp_path / "partner"
-    folder.mkdir()
-    return Partner(server=sshd, folder=folder)
 
 
 def new_key(folder: Path) -> Path:

@@ -2,14 +2,11 @@
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509.oid import NameOID
 
 from ingest_gateway.sns import (
     Certificates,
@@ -22,7 +19,7 @@ from ingest_gateway.sns import (
     signed_text,
 )
 from rowstream.errors import Retryable
-from tests.sns import CERTIFICATE_URL, TOPIC, Signer, notification, subscription
+from tests.sns import CERTIFICATE_URL, TOPIC, Signer, certificate_of, notification, subscription
 
 
 class Clock:
@@ -191,28 +188,13 @@ def test_a_subscription_elsewhere_is_not_confirmed(signer: Signer, sns: Sns) -> 
     assert signer.fetched == before
 
 
-def certificate(key: Any, *, days: int = 1) -> bytes:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=2))
-        .not_valid_after(now + timedelta(days=days))
-    )
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
 @pytest.mark.parametrize(
     ("pem", "reason"),
     [
         (b"", "cannot be read"),
         (b"<html>", "cannot be read"),
-        (certificate(rsa.generate_private_key(65_537, 2_048), days=-1), "not valid now"),
-        (certificate(ec.generate_private_key(ec.SECP256R1())), "none of RSA"),
+        (certificate_of(rsa.generate_private_key(65_537, 2_048), days=-1), "not valid now"),
+        (certificate_of(ec.generate_private_key(ec.SECP256R1())), "none of RSA"),
     ],
     ids=["empty", "a page", "expired", "another kind of key"],
 )
