@@ -28,9 +28,11 @@ up: setup ## Start the whole system here and keep it running until Ctrl-C
 	@$(BIN)/rowstream up
 
 test: setup ## Run every test against real servers, with coverage; the fault suite is a verb of its own
+	@$(BIN)/python -m tests.servers.fetch
 	@$(BIN)/python -m pytest -m "not fault" -n 4 --dist loadfile --max-worker-restart=0 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 fault: setup ## Strike a running system by 300 faults, ten of each kind, and check every record (takes an hour)
+	@$(BIN)/python -m tests.servers.fetch
 	@$(BIN)/python -m tests.fault
 
 check: setup ## Lint, types and the rules of the house

@@ -16,7 +16,7 @@ from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import TOPICS, UPLOADS, topic_partitions
 from rowstream.storage.s3 import S3Store
 from tests import servers
-from tests.servers import tools
+from tests.servers import fetch, tools
 
 
 @pytest.mark.parametrize("_", [1, 2])
@@ -143,3 +143,13 @@ def test_what_is_not_installed_skips_a_test_but_fails_it_in_ci(monkeypatch: pyte
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="CI skips nothing"):
         tools.kafka_jars()
+
+
+def test_what_cannot_be_fetched_is_said_before_any_test(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROWSTREAM_TESTS_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", os.devnull)
+    monkeypatch.delenv("CI", raising=False)
+    fetch.main()
+    assert "Apache Kafka 4.3.1: no java here, which Apache Kafka needs\n" in capsys.readouterr().out
