@@ -73,6 +73,8 @@ def service_environment(
         "POLARS_MAX_THREADS": "1",
         # Threads of one process share two heaps: with one each, what a thread has freed is of no use to the next.
         "MALLOC_ARENA_MAX": "2",
+        # And what Arrow has freed is of use to everything else: its own allocator keeps a heap for each thread, too.
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
         # The embedded broker lets the first members of a group wait for half of this, in whole seconds.
         **({"ROWSTREAM_KAFKA__SESSION_TIMEOUT_MS": "4000"} if embedded_broker else {}),
         "ROWSTREAM_ACCESS__SECRETS_FILE": str(secrets_file),
