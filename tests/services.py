@@ -213,9 +213,9 @@ def process_of(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROWSTREAM_")}
     environment = inherited | {f"ROWSTREAM_{name}": value for name, value in settings.items()}
     service = Process(name, home, environment | {"PYTHONPATH": str(Path.cwd())}, port)
-    if start:
-        service.start()
     try:
+        if start:
+            service.start()
         yield service
     finally:
         for one in service.known:

@@ -44,8 +44,12 @@ class Postgres(Server):
             ensure_default_organization(conn)
 
     def empty_database(self, name: str) -> str:
-        """The address of a new database without a table, which lasts as long as the server."""
+        """The address of a new database without a table, which lasts until the next of that name.
+
+        A fixture that failed after it had asked for one is run again with its tests.
+        """
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
 

@@ -40,7 +40,7 @@ class Auditor:
                 [sys.executable, "-m", "auditor"], env=self.environment, cwd=self.folder, stderr=log
             )
         if wait:
-            until(lambda: self.readiness()[0] == 200, seconds=30, what="readiness of the auditor")
+            until(lambda: self.readiness()[0] == 200, seconds=60, what="readiness of the auditor")
 
     def readiness(self) -> tuple[int, list[str]]:
         """Status of /readyz, and what is waited for; 0 while nobody answers."""
@@ -92,9 +92,9 @@ def auditor_process(folder: Path, *, database: str, broker: str, start: bool = T
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROWSTREAM_")}
     environment = inherited | {f"ROWSTREAM_{name}": value for name, value in settings.items()}
     auditor = Auditor(home, environment | {"PYTHONPATH": str(Path.cwd())}, port)
-    if start:
-        auditor.start()
     try:
+        if start:
+            auditor.start()
         yield auditor
     finally:
         if auditor.process is not None:
