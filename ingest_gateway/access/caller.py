@@ -6,6 +6,7 @@ too, as the scope of its security requirement, so that the tests of who may do w
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -42,9 +43,16 @@ _signature = APIKeyHeader(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller(Doer):
-    """A doer who made a request: what they may do in the organization, and the request's place in their own trace."""
+    """A doer who made a request.
+
+    Attributes:
+        permissions: What they may do in the organization.
+        ends_at: When that ends by itself, for a key with an end; None for people and other keys.
+        traceparent: The request's place in their own trace.
+    """
 
     permissions: frozenset[Permission]
+    ends_at: datetime | None
     traceparent: str
 
 
@@ -119,6 +127,7 @@ def _by_access_token(request: Request, gateway: Gateway, token: str) -> PersonCa
         organization_id=claims.session.organization_id,
         actor=Actor(kind="user", id=claims.session.user_id, name=standing.email),
         permissions=permissions.of_role(Role(standing.role)),
+        ends_at=None,
         correlation_id=request.state.correlation_id,
         traceparent=request.state.traceparent,
         way=way_of(request.url.path),
@@ -149,6 +158,7 @@ def _with_key(request: Request, gateway: Gateway, holder: Holder) -> Caller:
         organization_id=holder.organization_id,
         actor=Actor(kind="key", id=holder.id, name=holder.name),
         permissions=permissions.of_scopes(holder.scopes),
+        ends_at=holder.expires_at,
         correlation_id=request.state.correlation_id,
         traceparent=request.state.traceparent,
         way=way_of(request.url.path),

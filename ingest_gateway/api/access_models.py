@@ -69,7 +69,7 @@ class KeyRequest(_Request):
         None, min_length=1, max_length=100, description="What it may do; null: what an operator may"
     )
     expires_at: Annotated[AwareDatetime, AfterValidator(_to_come)] | None = Field(
-        None, description="Its end; null: it goes on until it is revoked"
+        None, description="Its end; null: that of the key which makes it, else it goes on until it is revoked"
     )
     signed_only: bool = Field(
         default=False, strict=True, description="Whether it is never sent: requests are signed with it (RFC 9421)"

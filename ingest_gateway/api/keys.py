@@ -1,6 +1,7 @@
-"""Keys over HTTP: make, list, rotate, revoke. Nobody gives a key more than they may do themselves."""
+"""Keys over HTTP: make, list, rotate, revoke. Nobody gives a key more than they may do themselves, nor for longer."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -50,9 +51,10 @@ def list_keys(
     summary="Make a key",
 )
 def make_key(wanted: KeyRequest, caller: MayManageKeys, gateway: TheGateway) -> NewKey:
-    """Make a key, and show it this once. It may do nothing that the caller may not."""
+    """Make a key, and show it this once. It may do nothing that the caller may not, and ends no later than they do."""
     scopes = wanted.scopes if wanted.scopes is not None else permissions.of_scopes(None)
     _check_scopes(caller, frozenset(scopes))
+    _check_end(caller, wanted.expires_at or caller.ends_at)
     key_id = new_id()
     secret = signers.secret_of(gateway.secrets.current(), key_id) if wanted.signed_only else None
     with gateway.acting_for(caller.organization_id) as connection:
@@ -61,7 +63,7 @@ def make_key(wanted: KeyRequest, caller: MayManageKeys, gateway: TheGateway) -> 
             caller.organization_id,
             wanted.name,
             key_id=key_id,
-            expires_at=wanted.expires_at,
+            expires_at=wanted.expires_at or caller.ends_at,
             scopes=scopes,
             created_by=caller.actor.name,
             signing_secret=secret,
@@ -80,7 +82,10 @@ def make_key(wanted: KeyRequest, caller: MayManageKeys, gateway: TheGateway) -> 
 def rotate_key(
     key_id: str, caller: MayManageKeys, gateway: TheGateway, wanted: Annotated[RotateRequest, Body()] = _A_DAY
 ) -> NewKey:
-    """Make a key of the same name, scopes and lifetime. The old one goes on for the overlap, then it ends."""
+    """Make a key of the same name, scopes and lifetime. The old one goes on for the overlap, then it ends.
+
+    A key that would end after the caller's own is not made.
+    """
     old_id, successor_id = _id_in_path(key_id), new_id()
     with gateway.acting_for(caller.organization_id) as connection:
         old = _existing(keys.stored_key(connection, caller.organization_id, old_id, lock=True), old_id)
@@ -99,6 +104,7 @@ def rotate_key(
         except keys.NotRotatable as error:
             raise Problem(status.HTTP_409_CONFLICT, "key_not_rotatable", str(error)) from error
         made = _existing(keys.stored_key(connection, caller.organization_id, successor_id), successor_id)
+        _check_end(caller, made.expires_at)
         details = {"successor": str(successor_id), "overlap_seconds": wanted.overlap_seconds}
         acts.note(connection, caller, "key.rotated", target=str(old_id), details=details)
     return NewKey(**dict(_shown(made)), key=key)
@@ -129,6 +135,17 @@ def _check_scopes(caller: Caller, scopes: frozenset[Permission]) -> None:
             " leave these scopes out, or ask an administrator of your organization"
         )
         raise Problem(status.HTTP_403_FORBIDDEN, "more_than_own", detail, missing=beyond)
+
+
+def _check_end(caller: Caller, end: datetime | None) -> None:
+    """A key that ends makes none that goes on after it: otherwise it would have no end itself."""
+    if caller.ends_at is not None and (end is None or end > caller.ends_at):
+        own = caller.ends_at.isoformat()
+        detail = (
+            f"{caller.actor.name!r} ends at {own} and may not make a key that goes on after it;"
+            " ask for an earlier end, or ask an administrator of your organization"
+        )
+        raise Problem(status.HTTP_403_FORBIDDEN, "more_than_own", detail, ends_at=own)
 
 
 def _id_in_path(key_id: str) -> UUID:

@@ -61,12 +61,16 @@ class StoredKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """What a valid key says of its holder; `scopes` is None for a key that may what an operator may."""
+    """What a valid key says of its holder; `scopes` is None for a key that may what an operator may.
+
+    `expires_at` is its end, None if it has none.
+    """
 
     id: UUID
     organization_id: UUID
     name: str
     scopes: tuple[str, ...] | None
+    expires_at: datetime | None
 
 
 def key_hash(key: str) -> bytes:
@@ -212,7 +216,7 @@ def valid(*which: ColumnElement[bool]) -> Select[Any]:
     """
     columns = api_keys.c
     return (
-        select(columns.id, columns.organization_id, columns.name, columns.scopes)
+        select(columns.id, columns.organization_id, columns.name, columns.scopes, columns.expires_at)
         .join_from(api_keys, organizations)
         .where(
             *which,
@@ -226,7 +230,9 @@ def valid(*which: ColumnElement[bool]) -> Select[Any]:
 def holder_in(row: Row[Any]) -> Holder:
     """The holder in a row of `valid`."""
     scopes = None if row.scopes is None else tuple(row.scopes)
-    return Holder(id=row.id, organization_id=row.organization_id, name=row.name, scopes=scopes)
+    return Holder(
+        id=row.id, organization_id=row.organization_id, name=row.name, scopes=scopes, expires_at=row.expires_at
+    )
 
 
 def revoke(connection: Connection, organization_id: UUID, key_id: UUID) -> str | None:

@@ -56,6 +56,21 @@ def admin(address: str, url: str, organization: UUID) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
+def brief_end() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
+
+
+@pytest.fixture
+def brief(address: str, url: str, organization: UUID, brief_end: datetime) -> Iterator[httpx.Client]:
+    """A client with a key that may what an administrator may, until `brief_end`."""
+    with engine_of(url, pool_size=1) as engine, engine.begin() as connection:
+        scopes = of_role(Role.ADMIN)
+        key = stored.make_key(connection, organization, "brief", scopes=scopes, expires_at=brief_end)
+    with gateways.client_of(address, key) as client_:
+        yield client_
+
+
+@pytest.fixture
 def other(address: str, url: str) -> Iterator[httpx.Client]:
     """The owner of another organization."""
     with client(address, url, servers.make_organization(url, f"other {uuid4()}"), Role.OWNER) as client_:
@@ -129,6 +144,17 @@ class TestKeys:
         with gateways.client_of(address, key_of(url, organization, {Permission.KEYS_MANAGE})) as narrow:
             problem(narrow.post(KEYS, json={"name": "x"}), 403, "more_than_own")
             assert made(narrow, scopes=["keys:manage"])["scopes"] == ["keys:manage"]
+
+    def test_a_key_of_one_that_ends_ends_with_it(
+        self, brief: httpx.Client, brief_end: datetime, admin: httpx.Client
+    ) -> None:
+        assert datetime.fromisoformat(made(brief, scopes=["uploads:read"])["expires_at"]) == brief_end
+        earlier = brief_end - timedelta(minutes=1)
+        assert datetime.fromisoformat(made(brief, expires_at=earlier.isoformat())["expires_at"]) == earlier
+        later = (brief_end + timedelta(seconds=1)).isoformat()
+        refused = problem(brief.post(KEYS, json={"name": "x", "expires_at": later}), 403, "more_than_own")
+        assert datetime.fromisoformat(refused["ends_at"]) == brief_end
+        assert len(admin.get(KEYS).json()["items"]) == 4, "of brief and admin, and the two made here"
 
     @pytest.mark.parametrize(
         ("changed", "field"),
@@ -242,6 +268,17 @@ class TestRotation:
         answer = admin.post(f"{KEYS}/{strong['id']}/rotate", json={"overlap_seconds": 0})
         assert problem(answer, 403, "more_than_own")["missing"] == ["organization:manage"]
         assert works(address, strong["key"])
+
+    def test_a_key_that_ends_gets_no_successor_that_outlives_it(
+        self, brief: httpx.Client, brief_end: datetime, admin: httpx.Client
+    ) -> None:
+        own = next(key for key in admin.get(KEYS).json()["items"] if key["name"] == "brief")
+        for one in (own, made(admin)):
+            problem(brief.post(f"{KEYS}/{one['id']}/rotate"), 403, "more_than_own")
+        assert [key["replaced_by"] for key in admin.get(KEYS).json()["items"]] == [None] * 3
+        end = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+        successor = brief.post(f"{KEYS}/{made(admin, expires_at=end)['id']}/rotate").json()
+        assert datetime.fromisoformat(successor["expires_at"]) < brief_end
 
     def test_once_rotated_or_ended_it_cannot_be_again(self, admin: httpx.Client) -> None:
         rotated, revoked = made(admin), made(admin)
