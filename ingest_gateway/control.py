@@ -99,6 +99,8 @@ def ask(connection: Connection, upload_id: UUID, verb: Verb, *, undo: bool = Fal
     acts.note(connection, by, f"upload.{verb.value}", upload_id=upload_id, details={"undo": True} if order.undo else {})
     if order.retry:
         _begin_again(connection, upload_id)
+        if order.requested == "run":
+            _note_redriven(connection, upload_id)
     connection.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": CHANNEL, "id": str(upload_id)})
     return True
 
@@ -118,8 +120,11 @@ def _cancel(now: Standing, *, undo: bool) -> Order | None:
     match now.status:
         case "awaiting_upload":
             raise NotNow("cannot cancel it: its file was not confirmed; leave it, it is given up by itself", now)
+        case "failed" if now.accepted:
+            # Rows can be taken out only once no attempt can load any more: the next one begins, and is cancelled.
+            return Order(requested="cancel", undo=undo, retry=True)
         case "failed":
-            raise NotNow("cannot cancel it: it has failed, and nothing of it runs any more; retry goes on with it", now)
+            raise NotNow("cannot cancel it: its file was never accepted, so there is nothing of it", now)
         case "completed":
             raise NotNow("cannot cancel it: it is completed, each of its records has its outcome", now)
     return Order(requested="cancel", undo=undo)
@@ -186,6 +191,9 @@ def _begin_again(connection: Connection, upload_id: UUID) -> None:
     )
     row: Row[Any] = connection.execute(change).one()
     say_accepted(connection, row)
+
+
+def _note_redriven(connection: Connection, upload_id: UUID) -> None:
     letters = dead_letters.c
     connection.execute(
         update(dead_letters)

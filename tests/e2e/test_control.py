@@ -242,3 +242,23 @@ def test_a_failed_file_is_retried_from_where_it_is_stored_without_a_new_upload(
     assert check(system.addresses["database"]) == []
     shown_again = command(system, tmp_path, "dead-letters", "show", letter["id"], "--json")
     assert json.loads(shown_again.stdout)["redriven_at"] is not None
+
+
+def test_what_a_failed_upload_has_loaded_is_taken_out_again_without_trying_it_once_more(
+    system: System, api: httpx.Client, tmp_path: Path
+) -> None:
+    rows = 4_000
+    file, truth = sample(tmp_path, rows, seed=10, duplicates=0.0)
+    with failing_at_row(system, next(row for row in range(rows // 2, rows) if row not in truth)):
+        upload_id = hand_in(api, file)
+        assert wait_for(api, upload_id, every=0.2, seconds=PATIENCE)["failure_code"] == "UNK_001"
+        assert loaded(system, upload_id) > 0
+
+        result = command(system, tmp_path, "cancel", upload_id, "--undo")
+        assert result.returncode == 0, result
+        until(lambda: shown(api, upload_id)["undone_at"] is not None)
+    upload = shown(api, upload_id)
+    assert (upload["status"], upload["attempt"], upload["failure_code"]) == ("cancelled", 2, None)
+    assert upload["undone_records"] == upload["succeeded_records"] > 0
+    assert loaded(system, upload_id) == 0
+    assert check(system.addresses["database"]) == []

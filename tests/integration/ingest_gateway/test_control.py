@@ -161,6 +161,19 @@ def test_a_retry_begins_the_next_attempt_and_says_so(api: httpx.Client, database
     assert api.get(f"/api/v1/dead_letters/{given_up}").json()["redriven_at"] is not None
 
 
+def test_a_failed_upload_is_cancelled_as_an_attempt_of_which_nothing_is_worked_on(
+    api: httpx.Client, database_url: str
+) -> None:
+    upload_id = upload(database_url, "failed")
+    given_up = letter(database_url, upload_id)
+    codes = [api.post(f"{ROOT}/{upload_id}/cancel", json={"undo": True}).status_code for _ in range(2)]
+    assert codes == [202, 200]
+    assert noted(database_url, upload_id) == ("cancel", True)
+    shown = api.get(f"{ROOT}/{upload_id}").json()
+    assert (shown["status"], shown["attempt"], shown["failure_code"]) == ("pending", 2, None)
+    assert api.get(f"/api/v1/dead_letters/{given_up}").json()["redriven_at"] is None
+
+
 def test_an_upload_that_failed_while_it_was_to_pause_runs_when_retried(api: httpx.Client, database_url: str) -> None:
     upload_id = upload(database_url)
     ask(api, upload_id, "pause")

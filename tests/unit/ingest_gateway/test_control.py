@@ -7,6 +7,7 @@ from ingest_gateway.control import NotNow, Order, Standing, Verb, decide
 RUN, PAUSE, CANCEL = Order(requested="run"), Order(requested="pause"), Order(requested="cancel")
 UNDO = Order(requested="cancel", undo=True)
 RETRY = Order(requested="run", retry=True)
+NO_MORE = Order(requested="cancel", retry=True)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,8 @@ RETRY = Order(requested="run", retry=True)
         (Verb.CANCEL, Standing(status="processing", requested="cancel"), None),
         (Verb.CANCEL, Standing(status="cancelled", requested="cancel"), None),
         (Verb.CANCEL, Standing(status="cancelled", requested="cancel", undo=True), None),
+        (Verb.CANCEL, Standing(status="failed"), NO_MORE),
+        (Verb.CANCEL, Standing(status="failed", attempt=2, requested="cancel"), NO_MORE),
         (Verb.RETRY, Standing(status="failed"), RETRY),
         (Verb.RETRY, Standing(status="failed", attempt=3), RETRY),
         (Verb.RETRY, Standing(status="failed", requested="pause"), RETRY),
@@ -47,6 +50,8 @@ def test_what_is_noted(verb: Verb, standing: Standing, order: Order | None) -> N
         (Standing(status="cancelled", requested="cancel"), UNDO),
         (Standing(status="cancelled", requested="cancel", undo=True), None),
         (Standing(status="processing", requested="cancel", undo=True), None),
+        (Standing(status="failed"), Order(requested="cancel", undo=True, retry=True)),
+        (Standing(status="failed", requested="cancel", undo=True), Order(requested="cancel", undo=True, retry=True)),
     ],
 )
 def test_to_undo_may_be_asked_with_the_cancellation_and_after_it(standing: Standing, order: Order | None) -> None:
@@ -66,7 +71,7 @@ def test_to_undo_may_be_asked_with_the_cancellation_and_after_it(standing: Stand
         (Verb.PAUSE, Standing(status="processing", requested="cancel"), "being cancelled"),
         (Verb.RESUME, Standing(status="paused", requested="cancel"), "being cancelled"),
         (Verb.CANCEL, Standing(status="completed"), "it is completed"),
-        (Verb.CANCEL, Standing(status="failed"), "retry goes on"),
+        (Verb.CANCEL, Standing(status="failed", accepted=False), "never accepted"),
         (Verb.RETRY, Standing(status="processing"), "it is processing"),
         (Verb.RETRY, Standing(status="processing", attempt=2, requested="cancel"), "only a failed upload"),
         (Verb.RETRY, Standing(status="cancelled", requested="cancel"), "cancelled, which is final"),
