@@ -98,7 +98,7 @@ def _skip_blank_lines(source: Lookahead) -> int:
             return skipped
         skipped += count
         source.advance_to(at)
-    what = f"{skipped} blank lines and nothing else" if skipped else "nothing"
+    what = f"{skipped} blank line{'' if skipped == 1 else 's'} and nothing else" if skipped else "nothing"
     raise FileRejected("FMT_001", f"the file is empty: it holds {what}. A header was expected in its first line")
 
 

@@ -80,9 +80,10 @@ def until(client: "httpx.Client", upload_id: str, so: Callable[[Upload], bool], 
     return now
 
 
-def dead_letters(client: "httpx.Client", upload_id: str | None, limit: int) -> Mapping[str, Any]:
-    """The newest dead letters, at most `limit` (200), of one upload or of all, as `{items, next_cursor}`."""
-    params: dict[str, str | int] = {"limit": limit} | ({"upload_id": upload_id} if upload_id else {})
+def dead_letters(client: "httpx.Client", upload_id: str | None, limit: int, cursor: str | None) -> Mapping[str, Any]:
+    """A page of at most `limit` (200) dead letters of one upload or of all, newest first: `{items, next_cursor}`."""
+    asked = {"limit": limit, "upload_id": upload_id, "cursor": cursor}
+    params = {name: value for name, value in asked.items() if value is not None}
     page: Mapping[str, Any] = patiently(
         lambda: client.get(_DEAD_LETTERS, params=params).json(), seconds=_PATIENCE_SECONDS
     )

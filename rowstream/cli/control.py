@@ -126,7 +126,11 @@ def again(upload_id: str, *, wait: bool | None, state_dir: Path, json: bool) -> 
             answer_json(found)
         else:
             answer(f"attempt {found['attempt']}")
-            show(client, found, state_dir)
+            if found["status"] in ENDED:
+                show(client, found, state_dir)
+            else:  # its counts are still those that the attempt before left
+                answer(summary.headline(found))
+                answer(f"see how it goes: rowstream status {found['id']}{here(state_dir)}")
     if found["status"] in ENDED - SUCCEEDED:
         raise typer.Exit(1)
 

@@ -32,6 +32,9 @@ def list_(
     *,
     upload_id: Annotated[str | None, typer.Option("--upload", help="Only those of this upload.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many of the newest.")] = 20,
+    cursor: Annotated[
+        str | None, typer.Option(help="Go on behind another page: its next_cursor.", show_default=False)
+    ] = None,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     json: JsonOption = False,
 ) -> None:
@@ -42,7 +45,7 @@ def list_(
     if upload_id is not None:
         _need_id(upload_id, "an upload; `rowstream status` lists the newest")
     with api(find(state_dir)) as client:
-        page = asking.dead_letters(client, upload_id, limit)
+        page = asking.dead_letters(client, upload_id, limit, cursor)
     if json:
         answer_json(page)
     elif not page["items"]:
@@ -58,6 +61,8 @@ def list_(
                 for one in page["items"]
             ],
         )
+        if page["next_cursor"]:
+            note(f"there are more: --limit, or --cursor {page['next_cursor']}")
 
 
 def show(letter_id: LetterArgument, *, state_dir: StateDirOption = DEFAULT_STATE_DIR, json: JsonOption = False) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption
-from rowstream.cli.output import answer, answer_json, answer_table
+from rowstream.cli.output import answer, answer_json, answer_table, note
 from rowstream.stack.addresses import Addresses
 from rowstream.stack.state_dir import StateDir
 
@@ -73,6 +73,8 @@ def _check_invariants(database: str | None, state_dir: "Path", *, json: bool) ->
     url = database or (system.database if system else None)
     if url is None:
         raise NoSystem(f"no system runs on {state_dir}: start one with `rowstream up`, or give --database")
+    if not json:
+        note("reading every row that was loaded; some seconds for each million")
     violations = check(url)
     if json:
         answer_json([asdict(violation) for violation in violations])

@@ -22,7 +22,7 @@ def headline(upload: "Upload") -> str:
     said = f"{_MARKS.get(status, '·')} {name} {status.replace('_', ' ')}"
     if upload["failure_code"]:
         return f"{said}, {upload['failure_code']}: {upload['failure_message']}"
-    if upload["total_records"] is None or upload["duration_ms"] is None:
+    if status not in _MARKS or upload["total_records"] is None or upload["duration_ms"] is None:
         return said
     seconds = upload["duration_ms"] / 1000
     fast = rate(upload["total_records"], seconds) if upload["total_records"] else ""
@@ -105,9 +105,13 @@ def listing(uploads: Sequence["Upload"], now: datetime) -> "Table":
     for one in uploads:
         total = one["total_records"] if one["total_records"] is not None else one["records_split"]
         numbers = [count(number) for number in (total, one["succeeded_records"], one["failed_records"])]
-        stands = one["status"].replace("_", " ") + (f", {one['failure_code']}" if one["failure_code"] else "")
+        stands = ", ".join(filter(None, (one["status"].replace("_", " "), one["failure_code"], _undoing(one))))
         table.add_row(one["id"], stands, *numbers, age(one["created_at"], now), Text(one["filename"]))
     return table
+
+
+def _undoing(upload: "Upload") -> str:
+    return "undone" if upload["undone_at"] else "being undone" if upload["undo"] else ""
 
 
 def message(rejection: "Rejection") -> str:

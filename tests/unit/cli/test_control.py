@@ -147,11 +147,12 @@ def test_what_is_no_id_is_wrong_usage(api: Api, verb: str) -> None:
 
 
 def test_a_retry_leaves_at_once_in_a_script(api: Api) -> None:
-    api.answers = {f"POST {ROOT}/{ID}/retry": [(202, upload(status="pending", attempt=2, processed_records=0))]}
+    api.answers = {f"POST {ROOT}/{ID}/retry": [(202, upload(status="pending", attempt=2))]}
     result = api.run("retry", ID)
     assert result.code == 0
-    assert result.out.splitlines()[0] == "attempt 2"
-    assert f"rowstream status {ID}" in result.out
+    attempt, headline, hint = result.out.splitlines()
+    assert (attempt, headline) == ("attempt 2", "· things.csv pending"), "nothing of what the attempt before came to"
+    assert f"rowstream status {ID}" in hint
 
 
 @pytest.mark.parametrize(("status", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1)])
@@ -174,6 +175,14 @@ def test_dead_letters_are_listed(api: Api) -> None:
     assert f"upload_id={ID}" in api.asked[0][0]
     assert json.loads(api.run("dead-letters", "list", "--json").out) == page
     assert api.run("dead-letters", "list", "--upload", "x").code == 2
+
+
+def test_a_list_of_dead_letters_goes_on_where_the_page_before_ended(api: Api) -> None:
+    api.answers = {"GET /api/v1/dead_letters": [(200, {"items": [letter()], "next_cursor": "abc"})]}
+    assert "--cursor abc" in api.run("dead-letters", "list").err
+    api.run("dead-letters", "list", "--cursor", "abc")
+    assert "cursor" not in api.asked[0][0]
+    assert "cursor=abc" in api.asked[1][0]
 
 
 def test_an_empty_list_says_so(api: Api) -> None:

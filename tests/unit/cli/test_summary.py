@@ -22,6 +22,7 @@ def lines(view: RenderableType) -> list[str]:
         ({"status": "needs_review"}, "✓ things.csv needs review: 20 records in 2.0 s (10 records/s)"),
         ({"total_records": 0, "duration_ms": 190}, "✓ things.csv completed: 0 records in 0.19 s"),
         ({"status": "pending", "total_records": None}, "· things.csv pending"),
+        ({"status": "pending", "attempt": 2}, "· things.csv pending"),
         ({"status": "cancelled", "total_records": None}, "✗ things.csv cancelled"),
         (
             {"status": "failed", "failure_code": "FMT_001", "failure_message": "the file is empty"},
@@ -102,11 +103,13 @@ def test_details_say_what_was_asked_of_it(changes: dict[str, Any], shown: dict[s
 
 def test_a_list_has_a_line_for_each_upload() -> None:
     failed = upload(status="failed", failure_code="FMT_002", total_records=None, records_split=0)
-    uploads = [upload(), upload(total_records=None, records_split=12, filename="[b]"), failed]
+    undone = upload(status="cancelled", undo=True, undone_at="2026-02-03T04:05:06Z")
+    uploads = [upload(), upload(total_records=None, records_split=12, filename="[b]"), failed, undone]
     shown = lines(summary.listing(uploads, datetime(2026, 2, 3, 4, 10, 6, tzinfo=UTC)))
     assert [line.split()[1:] for line in shown] == [
         ["status", "records", "loaded", "rejected", "age", "file"],
         ["completed", "20", "17", "3", "5", "min", "things.csv"],
         ["completed", "12", "17", "3", "5", "min", "[b]"],
         ["failed,", "FMT_002", "0", "17", "3", "5", "min", "things.csv"],
+        ["cancelled,", "undone", "20", "17", "3", "5", "min", "things.csv"],
     ]

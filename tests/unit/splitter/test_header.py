@@ -71,6 +71,7 @@ TIGHT = Limits(max_columns=4, max_header_bytes=30, max_record_bytes=30)
     [
         pytest.param(b"", "FMT_001", ["holds nothing", "header was expected"], id="nothing"),
         pytest.param(b"\xef\xbb\xbf", "FMT_001", ["holds nothing"], id="byte order mark"),
+        pytest.param(b"\n", "FMT_001", ["1 blank line and"], id="a blank line"),
         pytest.param(b"\n\r\n\r\n", "FMT_001", ["3 blank lines"], id="blank lines"),
         pytest.param(b"\n" * 100_000, "FMT_001", ["100000 blank lines"], id="many blank lines"),
         pytest.param(b"\x89PNG\r\n\x1a\n\0\0\0", "FMT_002", ["PNG image"], id="PNG"),
