@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Engine, Select, select, update
+from sqlalchemy import ColumnElement, Engine, Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from record_processor.batch import ChunkInHand
@@ -66,6 +66,16 @@ class Attempts:
                 keys = [_COUNTS.batch_upload_id, _COUNTS.chunk_number, _COUNTS.attempt]
                 connection.execute(count.on_conflict_do_update(index_elements=keys, set_=again))
         return before
+
+    def take_back(self, hand: ChunkInHand, tries: Tries) -> None:
+        """Count the try that followed these no more: its chunk was dropped, and is to come again.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database is away.
+        """
+        before = update(chunk_attempts).values(tries=tries.before, last_error=tries.last_error)
+        with self._engine.begin() as connection:
+            connection.execute((before if tries.before else delete(chunk_attempts)).where(*_of(hand)))
 
     def note(self, hand: ChunkInHand, error: str) -> None:
         """Write down how the try ended: its error code, a space, and the reason, in which no cell may be.

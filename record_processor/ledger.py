@@ -4,7 +4,7 @@ A chunk's ledger row is written in the transaction that writes its rows and reje
 chunk that is delivered twice, to whichever processor, is worked once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
@@ -46,6 +46,7 @@ class UploadState:
     attempt: int
     status: str
     requested: str
+    record_type: str
 
 
 def lock_lanes(connection: Connection, places: Iterable[Place]) -> dict[Place, int]:
@@ -64,12 +65,19 @@ def read_uploads(connection: Connection, upload_ids: Iterable[UUID]) -> dict[UUI
     """The state of each upload; without a lock, since only the end of an upload closes its lanes."""
     uploads, control = batch_uploads.c, upload_control.c
     query = (
-        select(uploads.id, uploads.organization_id, uploads.attempt, uploads.status, control.requested)
+        select(
+            uploads.id,
+            uploads.organization_id,
+            uploads.attempt,
+            uploads.status,
+            control.requested,
+            uploads.record_type,
+        )
         .outerjoin(upload_control, control.batch_upload_id == uploads.id)
         .where(uploads.id.in_(set(upload_ids)))
     )
     return {
-        row.id: UploadState(row.organization_id, row.attempt, row.status, row.requested or "run")
+        row.id: UploadState(row.organization_id, row.attempt, row.status, row.requested or "run", row.record_type)
         for row in connection.execute(query)
     }
 
@@ -96,17 +104,19 @@ def judge(
     next_seqs: Mapping[Place, int],
     uploads: Mapping[UUID, UploadState],
     redriven: set[tuple[UUID, int]],
+    standing: Collection[str] = (),
 ) -> list[Verdict]:
     """What is to be done with each chunk, in order; pure.
 
     A chunk is worked once: if it is next in its lane, or redriven. Several of one lane are worked if they follow each
-    other. The same chunk twice in the list is worked the first time.
+    other. The same chunk twice in the list is worked the first time. Of record types that stand still (`standing`) none
+    is worked, and what is behind such a one is behind no gap: nothing was lost.
     """
     expected = dict(next_seqs)
     again = set(redriven)
     verdicts = []
     for hand in chunks:
-        verdict = _judge(hand, expected, uploads, again)
+        verdict = _judge(hand, expected, uploads, again, standing)
         if verdict is Verdict.WORK:
             again.discard((hand.chunk.upload_id, hand.chunk.chunk_number))
             expected[hand.place] = max(expected[hand.place], hand.chunk.lane_seq + 1)
@@ -119,18 +129,20 @@ def _judge(
     expected: Mapping[Place, int],
     uploads: Mapping[UUID, UploadState],
     redriven: set[tuple[UUID, int]],
+    standing: Collection[str],
 ) -> Verdict:
     chunk, upload = hand.chunk, uploads.get(hand.chunk.upload_id)
     if upload is None or upload.organization_id != chunk.organization_id or hand.place not in expected:
         return Verdict.STRANGER
     if chunk.attempt < upload.attempt or upload.status in CLOSED or upload.requested != "run":
         return Verdict.DROP
-    if (chunk.upload_id, chunk.chunk_number) in redriven:
-        return Verdict.WORK
     distance = chunk.lane_seq - expected[hand.place]
-    if distance == 0:
-        return Verdict.WORK
-    return Verdict.DONE if distance < 0 else Verdict.GAP
+    is_redriven = (chunk.upload_id, chunk.chunk_number) in redriven
+    if distance < 0 and not is_redriven:
+        return Verdict.DONE
+    if upload.record_type in standing or chunk.record_type in standing:
+        return Verdict.DROP
+    return Verdict.WORK if distance == 0 or is_redriven else Verdict.GAP
 
 
 def report_gaps(connection: Connection, chunks: Iterable[ChunkInHand]) -> None:

@@ -23,6 +23,7 @@ from record_processor.load_rows import Loader, LoadWork, load_in_parts
 from record_processor.outcome import Work, rejections_of, results_of, unprocessed, work_of
 from record_processor.reactions import reason_of
 from record_processor.stages import stage
+from record_processor.standstill import Standstill, Unfit, using_table_of
 from record_processor.validate import validate
 from record_processor.zombies import Patience
 from rowstream.messages.chunk_result import ChunkResult
@@ -69,6 +70,7 @@ class Processor:
         self._loader = Loader()
         self._replayed = False  # of the last group nothing was to be worked: nor may anything be of the next
         self.attempts = Attempts(engine, most=tries)
+        self.standstill = Standstill()
 
     def absence(self) -> str | None:
         """Why the database does not answer; None if it does. Takes at most as long as a connection may."""
@@ -82,6 +84,8 @@ class Processor:
     def process(self, group: Sequence[ChunkInHand], record_type: RecordType) -> Settled:
         """Work a group of readable chunks: all of it, or on any error nothing.
 
+        Where their record type's table is not as it should be they are dropped, and what is known of them is told.
+
         Raises:
             sqlalchemy.exc.DBAPIError, psycopg.Error: the database refused something, or is away.
         """
@@ -90,6 +94,8 @@ class Processor:
     def process_alone(self, hand: ChunkInHand, record_type: RecordType) -> Settled:
         """Work one readable chunk; a record that the database refuses is rejected, and the others are loaded.
 
+        Where its record type's table is not as it should be it is dropped.
+
         Raises:
             sqlalchemy.exc.DBAPIError, psycopg.Error: the database refused more than a record, or is away; nothing of
                 the chunk has happened.
@@ -97,8 +103,16 @@ class Processor:
         return self._process([hand], record_type, load_in_parts)
 
     def _process(self, group: Sequence[ChunkInHand], record_type: RecordType, load: LoadWork) -> Settled:
-        if self._replayed and (settled := self.tell_again(group)):
-            return settled
+        while True:
+            looks_first = self._replayed or record_type.name in self.standstill.names
+            if looks_first and (settled := self.tell_again(group)):
+                return settled
+            try:
+                return self._transact(group, record_type, load)
+            except Unfit as error:
+                self.standstill.begin(record_type, error)  # so that the next turn drops them
+
+    def _transact(self, group: Sequence[ChunkInHand], record_type: RecordType, load: LoadWork) -> Settled:
         started = time.monotonic()
         with stage("decode"):
             texts = texts_of(group)
@@ -107,15 +121,17 @@ class Processor:
             validated = validate(texts.select("record", *known), record_type)
         with self._engine.connect() as connection, connection.begin() as transaction:
             with self._patience.waiting(connection):
-                verdicts = _judge(connection, group)
+                verdicts = self._judge(connection, group)
                 worked = [place for place, verdict in enumerate(verdicts) if verdict is Verdict.WORK]
                 work = work_of(group, worked, texts, validated)
                 results, accepted = self._work(connection, work, record_type, load, started) if worked else ([], [])
                 settled = _settled(connection, group, verdicts, results, accepted)
-            with stage("commit"):
+            with stage("commit"), using_table_of(record_type):
                 transaction.commit()
         reached(Step.CHUNKS_COMMITTED)
         self._replayed = not worked
+        if worked:
+            self.standstill.end(record_type)
         _count(group, verdicts)
         return settled
 
@@ -123,7 +139,8 @@ class Processor:
         self, connection: Connection, work: Work, record_type: RecordType, load: LoadWork, started: float
     ) -> tuple[list[ChunkResult], list[Accepted]]:
         began = ledger.transaction_time(connection)
-        errors = load(connection, work, record_type)
+        with using_table_of(record_type):
+            errors = load(connection, work, record_type)
         reached(Step.ROWS_COPIED)
         with stage("rejections"):
             rejections = rejections_of(work, errors)
@@ -143,7 +160,7 @@ class Processor:
             sqlalchemy.exc.DBAPIError: the database is away.
         """
         with self._engine.begin() as connection, self._patience.waiting(connection):
-            verdicts = _judge(connection, group)
+            verdicts = self._judge(connection, group)
             if Verdict.WORK in verdicts:
                 return None
             settled = _settled(connection, group, verdicts, [], [])
@@ -158,7 +175,7 @@ class Processor:
         """
         with self._engine.begin() as connection, self._patience.waiting(connection):
             began = ledger.transaction_time(connection)
-            verdicts = _judge(connection, [hand])
+            verdicts = self._judge(connection, [hand])
             results: list[ChunkResult] = []
             if verdicts == [Verdict.WORK]:
                 results = [unprocessed(hand, began=began, duration_ms=0, worker=self._worker)]
@@ -167,14 +184,13 @@ class Processor:
                 CHUNKS_SETTLED.labels(hand.chunk.record_type, "unprocessed").inc()
             return _settled(connection, [hand], verdicts, results, [])
 
-
-def _judge(connection: Connection, group: Sequence[ChunkInHand]) -> list[Verdict]:
-    next_seqs = ledger.lock_lanes(connection, (hand.place for hand in group))
-    uploads = ledger.read_uploads(connection, (hand.chunk.upload_id for hand in group))
-    redriven = ledger.read_redriven(connection, (hand for hand in group if hand.chunk.attempt > 1))
-    verdicts = ledger.judge(group, next_seqs, uploads, redriven)
-    ledger.report_gaps(connection, _those(group, verdicts, Verdict.GAP))
-    return verdicts
+    def _judge(self, connection: Connection, group: Sequence[ChunkInHand]) -> list[Verdict]:
+        next_seqs = ledger.lock_lanes(connection, (hand.place for hand in group))
+        uploads = ledger.read_uploads(connection, (hand.chunk.upload_id for hand in group))
+        redriven = ledger.read_redriven(connection, (hand for hand in group if hand.chunk.attempt > 1))
+        verdicts = ledger.judge(group, next_seqs, uploads, redriven, self.standstill.names)
+        ledger.report_gaps(connection, _those(group, verdicts, Verdict.GAP))
+        return verdicts
 
 
 def _settled(

@@ -6,6 +6,8 @@
 | `AGAIN` | another transaction was in the way | again, soon | no |
 | `DIVIDE` | the database refuses a record | the record is found by halving the chunk | |
 | `FAIL` | anything else | again after a while, a few times; then the chunk stays unprocessed | yes |
+
+Of these a missing table, column or grant asks for something else where it is the record type's own (`standstill`).
 """
 
 import re
@@ -27,10 +29,12 @@ class Reaction(Enum):
     FAIL = "fail"
 
 
-# SQLSTATEs, whole classes and single ones: connection, resources, an operator's hand, the system; a login that is
-# refused, no such database or schema, a stand-by that only reads; a table or column that is not migrated yet, or not
-# granted. Nothing of this is in the records, and all of it goes on when a person has mended it.
-_AWAY = ("08", "53", "57", "58", "28", "3D", "3F", "25006", "25P03", "42P01", "42703", "42501")
+# A table or column that is not there, not migrated yet, or not granted.
+_OF_A_TABLE = ("42P01", "42703", "42501", "3F000")
+# SQLSTATEs, whole classes and single ones: connection, resources, an operator's hand (but not the end of one query, as
+# of one that took too long), the system; a login that is refused, no such database or schema, a stand-by that only
+# reads; our own tables. Nothing of this is in the records, and all of it goes on when a person has mended it.
+_AWAY = ("08", "53", "57P", "58", "28", "3D", "3F", "25006", "25P03", *_OF_A_TABLE)
 _IN_THE_WAY = ("40", "55P03")
 # Data, constraints, views' checks, what triggers and functions raise, and limits that one value can pass (an index
 # entry that is too long): a record alone may be the cause.
@@ -57,6 +61,16 @@ def reaction_to(error: BaseException) -> Reaction:
         if state.startswith(states):
             return reaction
     return Reaction.FAIL
+
+
+def concerns_a_table(error: BaseException) -> bool:
+    """Whether something about a table is missing: what else needs that table waits for it, and nobody else has to."""
+    return (sqlstate_of(error) or "") in _OF_A_TABLE
+
+
+def concerns_everybody(error: BaseException) -> bool:
+    """Whether the database itself is away or has no room, so that nothing else would go better."""
+    return reaction_to(error) is Reaction.WAIT and not concerns_a_table(error)
 
 
 def code_of(error: BaseException) -> str:

@@ -79,7 +79,7 @@ def settle_alone(
     tries = tries or begin_try(processor, hand, pause=pause)
     while (settled := without_a_try(processor, hand, tries, pause=pause)) is None:
         try:
-            return patiently(processor, lambda: processor.process_alone(hand, record_type), pause)
+            return _work_alone(processor, hand, record_type, tries, pause)
         except Stopped:
             raise
         except _ANY as error:
@@ -88,6 +88,15 @@ def settle_alone(
             if made < processor.attempts.most:
                 pause(reason_of(error), WAITS[Reaction.FAIL](_after(made)))
         tries = begin_try(processor, hand, pause=pause)
+    return settled
+
+
+def _work_alone(
+    processor: Processor, hand: ChunkInHand, record_type: RecordType, tries: Tries | None, pause: Pause
+) -> Settled:
+    settled = patiently(processor, lambda: processor.process_alone(hand, record_type), pause)
+    if not settled.results and tries:  # it was dropped, which is no fault of its own
+        patiently(processor, lambda: processor.attempts.take_back(hand, tries), pause, whatever=True)
     return settled
 
 

@@ -69,6 +69,8 @@ class ProcessorService:
                 messages = self._consumer.poll(at_most=self._settings.batch_chunks, timeout=_POLL_SECONDS)
                 if messages:
                     self._work(messages)
+                for record_type, why in self._processor.standstill.look():
+                    self._running.health.degraded(f"record type {record_type}", why)
                 self._consumer.measure_lag()
         except Stopped:
             log.info("stopping with work in hand; another processor goes on")

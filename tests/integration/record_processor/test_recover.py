@@ -170,38 +170,6 @@ def test_a_real_deadlock_ends_with_both_sides_done(uploads: Uploads, processor: 
     assert uploads.codes(upload) == {2: "DUP_001", 10: "DUP_001"}
 
 
-@pytest.mark.parametrize(
-    ("meddle", "mend", "state"),
-    [
-        (
-            "ALTER TABLE member_certifications RENAME TO gone",
-            "ALTER TABLE gone RENAME TO member_certifications",
-            "42P01",
-        ),
-        (
-            "ALTER TABLE member_certifications RENAME work_hours TO gone",
-            "ALTER TABLE member_certifications RENAME gone TO work_hours",
-            "42703",
-        ),
-        (
-            "ALTER TABLE member_certifications OWNER TO postgres",
-            "ALTER TABLE member_certifications OWNER TO rowstream_processor",
-            "42501",
-        ),
-    ],
-    ids=["no table", "no column", "no right"],
-)
-def test_what_a_person_must_mend_is_waited_for(
-    uploads: Uploads, processor: Processor, meddle: str, mend: str, state: str
-) -> None:
-    upload = noted(uploads)
-    uploads.execute(meddle)
-    waits = Waits(lambda: uploads.execute(mend), at=2)
-    settle(processor, hands(chunks_of(members(4), upload)), MEMBERS, pause=waits)
-    assert {reason.split()[-1] for reason in waits.reasons} == {f"({state})"}
-    assert len(uploads.loaded(upload)) == 4
-
-
 def test_waiting_ends_when_the_service_is_asked_to_stop(uploads: Uploads, processor: Processor) -> None:
     upload = noted(uploads)
     uploads.execute("ALTER TABLE processed_chunks RENAME TO gone")

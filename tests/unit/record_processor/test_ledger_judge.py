@@ -25,6 +25,7 @@ class _Chunk:
     attempt: int
     lane: int
     lane_seq: int
+    record_type: str
 
     @property
     def chunk_number(self) -> int:
@@ -34,7 +35,7 @@ class _Chunk:
 def hand(
     lane_seq: int, *, lane: int = 0, upload: UUID = UPLOAD, attempt: int = 1, organization: UUID = OURS
 ) -> ChunkInHand:
-    chunk = _Chunk(upload, organization, attempt, lane, lane_seq)
+    chunk = _Chunk(upload, organization, attempt, lane, lane_seq, "a" if upload == UPLOAD else "b")
     return ChunkInHand(message=cast("Any", None), chunk=cast("Any", chunk), envelope=cast("Any", None), records=None)
 
 
@@ -46,14 +47,15 @@ def verdicts(
     status: str = "processing",
     requested: str = "run",
     redriven: frozenset[int] = frozenset(),
+    standing: frozenset[str] = frozenset(),
 ) -> list[Verdict]:
     """With two lanes of two uploads that wait for `next_seq`."""
     waiting = {(upload, lane): next_seq for upload in (UPLOAD, OTHER) for lane in (0, 1)}
     states = {
-        UPLOAD: UploadState(OURS, attempt, status, requested),
-        OTHER: UploadState(OURS, 1, "processing", "run"),
+        UPLOAD: UploadState(OURS, attempt, status, requested, "a"),
+        OTHER: UploadState(OURS, 1, "processing", "run", "b"),
     }
-    return judge(hands, waiting, states, {(UPLOAD, seq * LANES) for seq in redriven})
+    return judge(hands, waiting, states, {(UPLOAD, seq * LANES) for seq in redriven}, standing)
 
 
 CASES: dict[str, tuple[list[ChunkInHand], dict[str, Any], list[Verdict]]] = {
@@ -88,6 +90,16 @@ CASES: dict[str, tuple[list[ChunkInHand], dict[str, Any], list[Verdict]]] = {
         [hand(3, attempt=2), hand(2, attempt=2), hand(5, attempt=2), hand(7, attempt=2)],
         {"attempt": 2, "redriven": {2}},
         [DONE, WORK, WORK, GAP],
+    ),
+    "one type stands still, one does not": (
+        [hand(4), hand(5), hand(7), hand(5, upload=OTHER)],
+        {"standing": {"a"}},
+        [DONE, DROP, DROP, WORK],
+    ),
+    "a redriven one that stands still": (
+        [hand(2, attempt=2), hand(3, attempt=2)],
+        {"attempt": 2, "redriven": {2}, "standing": {"a"}},
+        [DROP, DONE],
     ),
 }
 
