@@ -29,17 +29,15 @@ class Patience:
     def __init__(self, health: Health, stop: threading.Event) -> None:
         self._health, self._stop = health, stop
 
-    def until_done(self, what: str, attempt: Callable[[], T], *, at_most_seconds: float | None = None) -> T:
+    def until_done(self, what: str, attempt: Callable[[], T]) -> T:
         """The result of `attempt`; while it fails, readiness says that `what` is waited for.
 
         Raises:
             Stopping: the service is asked to stop.
-            Retryable: it still failed after `at_most_seconds`, if these are given.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Retryable, *DATABASE_AWAY)),
             wait=tenacity.wait_exponential_jitter(multiplier=_FIRST_SECONDS, max=_MOST_SECONDS, jitter=_FIRST_SECONDS),
-            stop=tenacity.stop_never if at_most_seconds is None else tenacity.stop_after_delay(at_most_seconds),
             before_sleep=lambda state: self._tell(what, state),
             sleep=self._pause,
             reraise=True,

@@ -20,6 +20,7 @@ from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.messages.codec import UnknownSchema
 from rowstream.messages.envelope import Envelope
+from rowstream.messages.patience import SchemaPatience
 from rowstream.messages.upload_failed import UploadFailed
 from rowstream.messages.upload_split import UploadSplit
 from rowstream.runtime.logging import get_logger
@@ -74,7 +75,7 @@ class Receiver:
         self._engine, self._schemas, self._patience = engine, schemas, patience
         self._make_producer = make_producer
         self._producer: Producer | None = None  # made when the first message must be put aside
-        self._unknown_schema_seconds = unknown_schema_seconds
+        self._schema_patience = SchemaPatience(unknown_schema_seconds)
 
     def take(self, messages: Sequence[Received], read: Read) -> None:
         """Bring every message of the batch to its place; waits as long as the database is away.
@@ -95,12 +96,15 @@ class Receiver:
                 self._fold_alone(one)
 
     def _read(self, message: Received, read: Read) -> Told:
-        try:
-            return self._patience.until_done(
-                "schemas", lambda: read(message, self._schemas), at_most_seconds=self._unknown_schema_seconds
-            )
-        except UnknownSchema as error:
-            raise Poison(str(error)) from error
+        def once() -> Told:
+            try:
+                return read(message, self._schemas)
+            except UnknownSchema as error:
+                if self._schema_patience.is_over():
+                    raise Poison(str(error)) from error
+                raise
+
+        return self._patience.until_done("schemas", once)
 
     def _fold_alone(self, one: tuple[Received, Told]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, Field
 
+from rowstream.messages.patience import SCHEMA_SECONDS
 from rowstream.runtime.settings import ServiceSettings
 
 
@@ -26,7 +27,10 @@ class AuditorSlice(BaseModel):
         description="Seconds after its upload has failed for which a chunk that was given up on is shown as such",
     )
     unknown_schema_seconds: float = Field(
-        120.0, ge=0, description="Seconds to wait for the schema of a message before the message is put aside"
+        SCHEMA_SECONDS,
+        ge=0,
+        description="Seconds to wait for schemas that nobody has registered, at most once in ten minutes;"
+        " then messages written by them are put aside",
     )
 
 

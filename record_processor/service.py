@@ -138,7 +138,7 @@ class ProcessorService:
                 with retryable_errors():
                     return read(message, self._schemas)
             except codec.UnknownSchema as error:
-                if self._schema_patience.is_over(error):
+                if self._schema_patience.is_over():
                     return unreadable(message, Envelope.read(message.headers), str(error))
                 self._pause(str(error))
             except Retryable as error:

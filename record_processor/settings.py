@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, Field
 
+from rowstream.messages.patience import SCHEMA_SECONDS
 from rowstream.runtime.settings import ServiceSettings
 
 
@@ -16,9 +17,10 @@ class ProcessorSlice(BaseModel):
         10.0, gt=0, description="Seconds to wait for a lane before a session of ours that holds it is ended"
     )
     schema_patience_seconds: float = Field(
-        120.0,
+        SCHEMA_SECONDS,
         ge=0,
-        description="Seconds to wait for a message's schema to be registered before it counts as unreadable",
+        description="Seconds to wait for schemas that nobody has registered, at most once in ten minutes;"
+        " then messages written by them count as unreadable",
     )
     announce_sweep_seconds: float = Field(
         10.0, gt=0, description="Seconds after which accepted records that nobody announced are announced by a sweep"

@@ -96,7 +96,7 @@ class SplitterService:
         try:
             accepted = codec.decode(message.value, UploadAccepted, self._schemas)
         except codec.UnknownSchema as error:
-            if not self._schema_patience.is_over(error):
+            if not self._schema_patience.is_over():
                 raise
             self._put_aside(message, error)
         except Poison as error:

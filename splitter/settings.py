@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, Field
 
+from rowstream.messages.patience import SCHEMA_SECONDS
 from rowstream.runtime.settings import ServiceSettings
 
 
@@ -38,9 +39,10 @@ class SplitterSlice(BaseModel):
         2_000_000, ge=1, description="Bytes of file for each lane; the file's size decides how many"
     )
     schema_patience_seconds: float = Field(
-        120.0,
+        SCHEMA_SECONDS,
         ge=0,
-        description="Seconds to wait for a message's schema to be registered before it counts as unreadable",
+        description="Seconds to wait for schemas that nobody has registered, at most once in ten minutes;"
+        " then messages written by them count as unreadable",
     )
 
 

@@ -19,6 +19,7 @@ from rowstream.kafka.consumer import Consumer, Received
 from rowstream.kafka.producer import Producer
 from rowstream.messages.codec import SchemaStore
 from rowstream.messages.envelope import child_span, correlation_id_of
+from rowstream.messages.patience import SCHEMA_SECONDS
 from rowstream.messages.upload_request import UploadRequest
 from rowstream.records import registry
 from rowstream.runtime.logging import get_logger
@@ -42,7 +43,8 @@ class Intake:
         producer: takes refusals and dead letters; used by this intake alone.
         schemas: where schemas of Avro requests are looked up.
         bindings: which sources hand in for which organization.
-        patience: seconds to wait for a schema that no service has registered, or an object that the store refuses.
+        patience: seconds to wait for an object that the store refuses.
+        schema_seconds: to wait for schemas that no service has registered (`SchemaPatience`).
         delivery_seconds: after which the delivery of a message was reported, one way or the other.
     """
 
@@ -55,6 +57,7 @@ class Intake:
         *,
         bindings: Bindings,
         patience: float = 120.0,
+        schema_seconds: float = SCHEMA_SECONDS,
         delivery_seconds: float = 15.0,
     ) -> None:
         self._gateway, self._schemas, self._bindings = gateway, schemas, bindings
@@ -66,6 +69,7 @@ class Intake:
             stage=STAGE,
             say=_refuse,
             patience=patience,
+            schema_seconds=schema_seconds,
             delivery_seconds=delivery_seconds,
         )
 

@@ -16,6 +16,7 @@ from rowstream.kafka.consumer import Consumer, Received
 from rowstream.kafka.dead_letters import put_aside
 from rowstream.kafka.producer import OnDelivery, Producer
 from rowstream.messages.codec import UnknownSchema
+from rowstream.messages.patience import SCHEMA_SECONDS, SchemaPatience
 from rowstream.runtime.logging import get_logger, log_context
 from rowstream.storage.store import StoreUnavailable
 
@@ -45,7 +46,8 @@ class Reader:
         take: does what a message asks for, or raises Poison or Retryable.
         stage: names this reader in dead letters.
         say: what else is to be said of a refused message.
-        patience: seconds to wait for a schema that no service has registered, or an object that the store refuses.
+        patience: seconds to wait for an object that the store refuses.
+        schema_seconds: to wait for schemas that no service has registered (`SchemaPatience`).
         delivery_seconds: after which the delivery of a message was reported, one way or the other.
     """
 
@@ -59,11 +61,13 @@ class Reader:
         stage: str,
         say: Callable[[Received, Exception], Iterable[Saying]] = lambda *_: (),
         patience: float = 120.0,
+        schema_seconds: float = SCHEMA_SECONDS,
         delivery_seconds: float = 15.0,
     ) -> None:
         self._gateway, self._consumer, self._producer = gateway, consumer, producer
         self._take, self._stage, self._say = take, stage, say
         self._patience, self._delivery_seconds = patience, delivery_seconds
+        self._schema_patience = SchemaPatience(schema_seconds)
 
     def run(self, stop: threading.Event) -> None:
         """Take in what comes until `stop`, then leave the group."""
@@ -89,8 +93,7 @@ class Reader:
                 except Poison as error:
                     done = self._put_aside(message, error)
                 except Retryable as error:
-                    hopeless = time.monotonic() - begun > self._patience and self._hopeless(error)
-                    done = hopeless and self._put_aside(message, error)
+                    done = self._hopeless(error, time.monotonic() - begun) and self._put_aside(message, error)
                     log.warning("message waits", reason=str(error))
                 else:
                     done = True
@@ -100,14 +103,16 @@ class Reader:
                 self._wait(pause, stop)
         return False
 
-    def _hopeless(self, error: Retryable) -> bool:
+    def _hopeless(self, error: Retryable, waited: float) -> bool:
         """Whether it is this message that cannot be served, while what it needs is there."""
-        if isinstance(error, StoreUnavailable):
+        if isinstance(error, UnknownSchema):
+            return self._schema_patience.is_over()
+        if isinstance(error, StoreUnavailable) and waited > self._patience:
             try:
                 return self._gateway.store.bucket_exists(self._gateway.settings.storage.bucket)
             except Retryable:
                 return False
-        return isinstance(error, UnknownSchema)
+        return False
 
     def _wait(self, seconds: float, stop: threading.Event) -> None:
         end = time.monotonic() + seconds

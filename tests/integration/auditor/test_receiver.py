@@ -1,6 +1,7 @@
 """A batch is brought to its place message by message where one of them is not like the others."""
 
 import threading
+import time
 
 import pytest
 
@@ -50,17 +51,21 @@ def test_one_that_the_database_refuses_does_not_take_the_others_with_it(
     assert letter.headers["__connect.errors.stage"] == "TASK_PUT"
 
 
-def test_an_unknown_schema_is_waited_for_and_then_put_aside(
+def test_unknown_schemas_are_waited_for_once_and_then_put_aside(
     receiver: Receiver, scene: Scene, own_broker: Server
 ) -> None:
     upload = scene.accept()
     scene.note(upload)
-    unknown = codec.MARKER + b"12345678" + b"body"
-    receiver.take([received(0, unknown), received(1, scene.result(upload, 0))], read_chunk_result)
+    unknown = [codec.MARKER + b"1234567%d" % (number % 10) + b"body" for number in range(40)]
+    started = time.monotonic()
+    receiver.take(
+        [*(received(n, one) for n, one in enumerate(unknown)), received(40, scene.result(upload, 0))], read_chunk_result
+    )
+    assert time.monotonic() - started < 8  # and not three tenths of a second for each
     assert scene.totals(upload)[0] == 10
-    (letter,) = dead_letters(own_broker.address, 1)
-    assert letter.value == unknown
-    assert "no service has registered" in letter.headers["__connect.errors.exception.message"]
+    letters = dead_letters(own_broker.address, 40)
+    assert [letter.value for letter in letters] == unknown
+    assert "no service has registered" in letters[0].headers["__connect.errors.exception.message"]
 
 
 def test_an_upload_cut_short_is_brought_to_rest_at_once(receiver: Receiver, scene: Scene) -> None:

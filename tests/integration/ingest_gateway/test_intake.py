@@ -41,9 +41,9 @@ def _stored(object_store: servers.Server) -> None:
 
 @contextmanager
 def taking_in(
-    url: str, bootstrap_servers: str, object_store: servers.Server, *, patience: float = 120.0, bound: str = ""
+    url: str, bootstrap_servers: str, object_store: servers.Server, *, bound: str = "", **times: float
 ) -> Iterator[None]:
-    """An intake that runs in a thread; `bound` says which sources hand in for whom."""
+    """An intake that runs in a thread; `bound` says which sources hand in for whom, `times` how long it waits."""
     storage = servers.storage_settings(object_store)
     settings = gateways.gateway_settings(url, storage, intake_buckets=servers.BUCKET, max_upload_bytes=1_000)
     kafka = servers.kafka_settings(bootstrap_servers)
@@ -52,7 +52,7 @@ def taking_in(
         schemas = SchemaTable(gateway.engine)
         schemas.register()
         consumer = Consumer(kafka, group=GROUP, topics=[UPLOAD_REQUESTS])
-        times = {"patience": patience, "delivery_seconds": 5.0}
+        times = {"delivery_seconds": 5.0, **times}
         intake = Intake(gateway, consumer, Producer(kafka), schemas, bindings=Bindings.read(bound), **times)
         thread = threading.Thread(target=intake.run, args=(stop,), daemon=True)
         thread.start()
@@ -213,6 +213,22 @@ def test_a_bad_request_is_put_aside_with_its_reason_and_the_rest_goes_on(
         reply = told[each.get("id")]
         assert (reply.outcome, reply.upload_id) == ("refused", None)
         assert reason in (reply.reason or "")
+
+
+def test_requests_of_schemas_that_nobody_knows_hold_the_others_back_once(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    producer = Producer(servers.kafka_settings(own_broker.address))
+    headers = {"ce_specversion": "1.0", "ce_type": TYPE, "ce_source": "//crm", "content-type": "application/avro"}
+    for number in range(20):
+        value = codec.MARKER + bytes([number] * 8) + b"?"
+        producer.send(UPLOAD_REQUESTS, value, key=b"one partition", headers={**headers, "ce_id": str(number)})
+    assert producer.flush(10) == 0
+    send(own_broker.address, event("good"))
+    with taking_in(database_url, own_broker.address, object_store, schema_seconds=2.0):
+        servers.until(lambda: rows(database_url) == [("good",)], seconds=30)  # and not two seconds for each
+    told = [reply.reason or "" for reply, _ in replies(own_broker.address, 20)]
+    assert ["no service has registered" in reason for reason in told] == [True] * 20
 
 
 def test_a_request_is_answered_each_time_that_it_comes(

@@ -56,14 +56,6 @@ def test_asked_to_stop_it_gives_up() -> None:
         Patience(Health(), stop).until_done("database", failing(Retryable("a"), Retryable("b")))
 
 
-def test_a_limit_of_time_ends_it_with_the_last_error() -> None:
-    health = Health()
-    patience = Patience(health, threading.Event())
-    with pytest.raises(Retryable, match="second"):
-        patience.until_done("schemas", failing(*map(Retryable, ("first", "second", "third"))), at_most_seconds=0.05)
-    assert health.waiting_for == []
-
-
 def test_any_other_error_passes_at_once() -> None:
     with pytest.raises(Fatal):
         Patience(Health(), threading.Event()).until_done("x", failing(Fatal("wrong"), Retryable("not reached")))

@@ -1,32 +1,39 @@
-"""An unknown schema is waited for once, not once for each of its messages."""
+"""Unknown schemas are waited for once and then for long not again, however many there are."""
 
-from rowstream.messages.codec import UnknownSchema
 from rowstream.messages.patience import SchemaPatience
 
 
-def unknown(number: int) -> UnknownSchema:
-    return UnknownSchema("Thing", number.to_bytes(8, "big"))
-
-
-def test_it_is_over_when_the_schema_was_met_long_enough_ago() -> None:
+def test_one_wait_is_for_all_unknown_schemas() -> None:
     now = [100.0]
-    patience = SchemaPatience(60.0, clock=lambda: now[0])
-    assert not patience.is_over(unknown(1))
-    now[0] += 59
-    assert not patience.is_over(unknown(1))
-    assert not patience.is_over(unknown(2))
+    patience = SchemaPatience(30.0, clock=lambda: now[0])
+    assert not patience.is_over()
+    now[0] += 29
+    assert not patience.is_over()
     now[0] += 1
-    assert patience.is_over(unknown(1))  # and so for every further message of this schema, at once
-    assert patience.is_over(unknown(1))
-    assert not patience.is_over(unknown(2))
+    assert patience.is_over()  # and so for every further message, at once, whatever its schema
+    now[0] += 599
+    assert patience.is_over()
+
+
+def test_the_next_one_is_waited_for_after_ten_minutes_without_a_wait() -> None:
+    now = [100.0]
+    patience = SchemaPatience(30.0, clock=lambda: now[0])
+    assert not patience.is_over()
+    now[0] += 630
+    assert not patience.is_over()
+    now[0] += 30
+    assert patience.is_over()
+
+
+def test_a_message_a_second_for_a_day_holds_a_process_back_for_no_more_than_a_twentieth() -> None:
+    now = [100.0]
+    patience = SchemaPatience(30.0, clock=lambda: now[0])
+    waited = 0
+    for _ in range(86_400):
+        waited += not patience.is_over()
+        now[0] += 1
+    assert waited <= 86_400 / 20
 
 
 def test_without_patience_it_is_over_at_once() -> None:
-    assert SchemaPatience(0.0, clock=lambda: 5.0).is_over(unknown(1))
-
-
-def test_what_it_remembers_is_bounded() -> None:
-    patience = SchemaPatience(60.0, clock=lambda: 0.0)
-    for number in range(5_000):
-        patience.is_over(unknown(number))
-    assert len(patience._first_met) <= 1_000
+    assert SchemaPatience(0.0, clock=lambda: 5.0).is_over()
