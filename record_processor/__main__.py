@@ -10,7 +10,7 @@ from record_processor.doubt import Doubt
 from record_processor.process import Processor
 from record_processor.service import GROUP, ProcessorService
 from record_processor.settings import ProcessorSettings
-from record_processor.undo import undo_some
+from record_processor.undo import Undoer
 from record_processor.zombies import SERVICE, Patience
 from rowstream.database.connection import PROCESSOR_ROLE, make_engine
 from rowstream.database.readiness import until_ready
@@ -54,7 +54,7 @@ def _run(settings: ProcessorSettings) -> None:
             on_left=lambda: health.waiting("kafka", NO_PART),
         )
         aside = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=1, idle_seconds=_IDLE_SECONDS)
-        tasks: list[upkeep.Task] = [lambda: undo_some(aside)]
+        tasks: list[upkeep.Task] = [Undoer(aside, health).some]
         if registry.announced():
             sweeper = Announcer(aside, Producer(settings.kafka))
             tasks.append(lambda: sweeper.sweep(after_seconds=slice_.announce_sweep_seconds))

@@ -1,5 +1,6 @@
 """The rows of a cancelled upload go out again: exactly those, counted, whatever happens meanwhile."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -12,10 +13,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from auditor import closing
-from record_processor import upkeep
+from record_processor import undo, upkeep
 from record_processor.process import Processor
-from record_processor.undo import Window, undo_some
+from record_processor.undo import Undoer, Window, undo_some
 from rowstream.database.connection import AUDITOR_ROLE
+from rowstream.runtime.health import Health
+from rowstream.runtime.logging import configure_logging
 from tests.engines import engine_of
 from tests.integration.record_processor.test_process import noted, work
 from tests.servers import until
@@ -231,3 +234,65 @@ def test_the_loop_does_it_and_a_task_that_fails_costs_the_others_nothing(
     assert len(failures) > 1
     assert stop.is_set()
     assert not [thread for thread in threading.enumerate() if thread.name == "upkeep"]
+
+
+def refuse(uploads: Uploads, upload: UUID) -> None:
+    """From now on the database keeps this upload's rows."""
+    uploads.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF OLD.batch_upload_id = '{upload}' THEN RAISE 'about %', OLD.member_id USING ERRCODE = '23503'; END IF;"
+        " RETURN OLD; END $$"
+    )
+    uploads.execute(
+        "CREATE TRIGGER refuse BEFORE DELETE ON member_certifications FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+
+def test_one_that_the_database_refuses_holds_up_nobody_and_is_told_of(
+    uploads: Uploads, processor: Processor, engine: Engine, auditor: Engine, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    configure_logging("test")
+    first, second = loaded(uploads, processor), loaded(uploads, processor, start=1_000)
+    for upload in (first, second):
+        cancel(uploads, auditor, upload)
+    refuse(uploads, first)
+    monkeypatch.setattr(undo, "TOLD_AFTER_SECONDS", 0.5)
+    capfd.readouterr()
+    health = Health()
+    undoer = Undoer(engine, health)
+    stop = threading.Event()
+    with upkeep.in_background(stop, undoer.some):
+        until(lambda: control(uploads, second).undone_at is not None, what="the other's undo")
+        until(lambda: bool(health.going_without), what="a reason")
+        told = f"undo: the rows of 1 cancelled uploads cannot be taken out; of upload {first}: "
+        assert health.going_without == [told + "table member_certifications, ForeignKeyViolation (23503)"]
+        assert len(uploads.loaded(first)) == COUNT
+        uploads.execute("DROP TRIGGER refuse ON member_certifications")
+        until(lambda: control(uploads, first).undone_at is not None, seconds=20, what="the undo")
+        until(lambda: not health.going_without, what="nothing to tell")
+    said = capfd.readouterr().err
+    failures = [one for one in map(json.loads, said.splitlines()) if one["event"] == "rows not taken out for now"]
+    assert 1 <= len(failures) <= 5
+    pauses = [one["again_in_seconds"] for one in failures]
+    assert pauses == [2**turn for turn in range(len(pauses))]
+    assert failures[0]["reason"] == "table member_certifications, ForeignKeyViolation (23503)"
+    assert "about M" not in said
+    assert (control(uploads, first).undone_records, uploads.loaded(first)) == (COUNT, {})
+
+
+def test_one_whose_undo_somebody_else_did_is_told_of_no_more(
+    uploads: Uploads, processor: Processor, engine: Engine, auditor: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = loaded(uploads, processor)
+    cancel(uploads, auditor, upload)
+    refuse(uploads, upload)
+    monkeypatch.setattr(undo, "TOLD_AFTER_SECONDS", 0.0)
+    health = Health()
+    undoer = Undoer(engine, health)
+    assert undoer.some()
+    assert not undoer.some()  # it is left out
+    assert health.going_without
+    uploads.execute("DROP TRIGGER refuse ON member_certifications")
+    undo_all(engine)
+    until(lambda: not undoer.some() and not health.going_without, what="nothing to tell")
