@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ingest_gateway.accept import RAW_UPLOADS
 from ingest_gateway.filenames import clean_filename
+from ingest_gateway.object_keys import check_key
 from rowstream.errors import Poison
 from rowstream.messages.upload_request import UploadRequest
 from rowstream.storage.s3 import S3Store
@@ -15,7 +16,6 @@ from rowstream.storage.store import ObjectInfo, ObjectMissing
 
 OWN_PLACES = (RAW_UPLOADS, "processed/", "errors/")
 """Where rowstream keeps what is its uploads' own, in its own bucket."""
-_LONGEST_KEY = 1_024
 
 
 class BadReference(Poison):
@@ -30,18 +30,16 @@ def check_place(request: UploadRequest, allowed: frozenset[str], own_bucket: str
     """Refuse buckets that nobody allowed, impossible keys, and what is the uploads' own.
 
     Raises:
-        BadReference: says which setting allows a bucket.
+        BadReference: says which it is, and the way out; the settings are the operators' business, not the asker's.
     """
     if request.bucket not in allowed:
         raise BadReference(
-            f"bucket {request.bucket!r} is not allowed; ROWSTREAM_GATEWAY__INTAKE_BUCKETS names those that are"
+            f"nothing is taken from bucket {request.bucket!r}; ask the operators of rowstream which may be named"
         )
     try:
-        length = len(request.key.encode())
-    except UnicodeEncodeError:
-        raise BadReference("the key holds half of a character; no object can have it") from None
-    if length > _LONGEST_KEY:
-        raise BadReference(f"the key has more than {_LONGEST_KEY} bytes; no object can have it")
+        check_key(request.key)
+    except ValueError as error:
+        raise BadReference(str(error)) from error
     if request.bucket == own_bucket and request.key.startswith(OWN_PLACES):
         place = next(place for place in OWN_PLACES if request.key.startswith(place))
         raise BadReference(f"objects under {place} belong to the uploads that they were sent for")
@@ -82,6 +80,7 @@ def find(store: S3Store, request: UploadRequest, *, max_bytes: int) -> ObjectInf
     Raises:
         NotThere: there is none.
         BadReference: it is another, or too large.
+        RequestRefused: the store takes no such key.
         StoreUnavailable: the store does not answer.
     """
     try:

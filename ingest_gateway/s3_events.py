@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from ingest_gateway.object_keys import check_key, is_folder
 from rowstream.errors import Poison
 
 MOST_RECORDS = 1_000
@@ -176,8 +177,13 @@ def _bridged(said: dict[str, Any]) -> S3Event:
 
 
 def _created(bucket: str, found: _Object, key: str) -> S3Event:
+    if is_folder(key):
+        return S3Event(kind=Kind.OTHER)
     for one in (key, found.key):
-        _check_key(one)
+        try:
+            check_key(one)
+        except ValueError as error:
+            raise BadEvent(str(error)) from error
     return S3Event(
         kind=Kind.CREATED,
         bucket=bucket,
@@ -195,15 +201,3 @@ def _decoded(key: str) -> str:
         return unquote_plus(key, errors="strict")
     except UnicodeDecodeError:
         return key  # a store that does not encode, and a key with a percent sign
-
-
-def _check_key(key: str) -> None:
-    """Refuse what no object's key is, or what a client or a server could take for a way to another place.
-
-    Raises:
-        BadEvent: says which.
-    """
-    if "\x00" in key:
-        raise BadEvent("a key holds NUL")
-    if {".", ".."} & set(key.split("/")):
-        raise BadEvent("a key has . or .. between its slashes, which names another place; name the object otherwise")

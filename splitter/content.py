@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from rowstream.runtime.logging import get_logger
 from rowstream.storage.s3 import S3Store
-from rowstream.storage.store import ObjectChanged, ObjectMissing
+from rowstream.storage.store import ObjectChanged, ObjectMissing, RequestRefused
 from splitter import twins
 from splitter.lease import Lease
 from splitter.lookahead import Readable
@@ -124,6 +124,6 @@ def _of_another(stored: Stored, digests: Digests) -> bytes | None:
     """The digest of another upload's object; None if that is gone or another, so that nobody can compare it."""
     try:
         return digests.of(stored)
-    except (ObjectMissing, ObjectChanged) as error:
+    except (ObjectMissing, ObjectChanged, RequestRefused) as error:
         log.info("an earlier file of the same size cannot be compared", reason=str(error))
         return None

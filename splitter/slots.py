@@ -22,7 +22,7 @@ from rowstream.runtime.metrics import LEASES_HELD
 from rowstream.runtime.service import Running
 from rowstream.runtime.steps import Step, reached
 from rowstream.storage.s3 import S3Store
-from rowstream.storage.store import ObjectChanged, ObjectMissing, StoreUnavailable
+from rowstream.storage.store import ObjectChanged, ObjectMissing, RequestRefused, StoreUnavailable
 from splitter.budget import Budget
 from splitter.content import Digests
 from splitter.header import FileRejected
@@ -171,7 +171,7 @@ class Slots:
             _fail(lease, error.code, error.message)
         except StoreUnavailable as error:
             _fail(lease, "S3_001", f"{error}; tried {_STORE_TRIES} times. Retry the upload when the store is back")
-        except ObjectMissing as error:
+        except (ObjectMissing, RequestRefused) as error:
             _fail(lease, "S3_002", f"{error}; hand the file in again")
         except ObjectChanged as error:
             _fail(lease, "S3_003", f"{error}; hand the file in again as a new upload")

@@ -17,7 +17,7 @@ from ingest_gateway.problems import Problem, responses
 from rowstream.messages.upload_request import UploadRequest
 from rowstream.runtime.metrics import REFUSED, UPLOADS_SENT
 from rowstream.runtime.steps import Step, reached
-from rowstream.storage.store import ObjectInfo, ObjectMissing
+from rowstream.storage.store import ObjectInfo, ObjectMissing, RequestRefused
 
 both = BothWays("uploads")
 routers = both.routers
@@ -75,7 +75,7 @@ def _checked(gateway: Gateway, caller: Caller, request: UploadRequest) -> tuple[
         REFUSED.labels("no_such_object").inc()
         detail = str(references.not_there(request))
         raise Problem(status.HTTP_404_NOT_FOUND, "no_such_object", detail) from error
-    except references.BadReference as error:
+    except (references.BadReference, RequestRefused) as error:
         REFUSED.labels("object_not_taken").inc()
         raise Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "object_not_taken", str(error)) from error
     if reason:

@@ -128,7 +128,7 @@ class Intake:
         try:
             its = [organization_called(self._gateway, called) for called in self._bindings.of(asked.source)]
         except NoSuchOrganization as error:
-            raise BadRequest(f"{error}; correct ROWSTREAM_GATEWAY__INTAKE_SOURCES") from error
+            raise BadRequest(f"{error}; tell the operators of rowstream, whose settings name it") from error
         if asked.organization_id is None and len(set(its)) > 1:
             raise BadRequest(
                 f"the source {asked.source!r} hands in for several; say which by the attribute organization"
@@ -137,8 +137,7 @@ class Intake:
         if chosen not in its or chosen is None:
             whom = f"organization {asked.organization_id}" if asked.organization_id else "anybody"
             raise BadRequest(
-                f"the source {asked.source!r} may not hand in for {whom};"
-                " ROWSTREAM_GATEWAY__INTAKE_SOURCES says which sources may"
+                f"the source {asked.source!r} may not hand in for {whom}; ask the operators of rowstream to let it"
             )
         return chosen
 

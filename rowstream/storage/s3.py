@@ -7,14 +7,14 @@ import boto3
 import tenacity
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.lifecycle import Lifecycle
 from rowstream.storage.parts import Parts
-from rowstream.storage.s3_errors import named_errors
+from rowstream.storage.s3_errors import errors_of_reading, is_wordless, named_errors
 from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, PresignedUpload, StoreUnavailable
 
 log = get_logger(__name__)
@@ -61,16 +61,22 @@ class S3Store:
 
         Raises:
             ObjectMissing: there is none.
+            RequestRefused: there can be none.
             StoreUnavailable: the store does not answer.
         """
-        with named_errors(bucket, key):
-            return _info(self._client.head_object(Bucket=bucket, Key=key))
+        with errors_of_reading(bucket, key):
+            try:
+                return _info(self._client.head_object(Bucket=bucket, Key=key))
+            except ClientError as error:
+                if is_wordless(error):
+                    self._client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()  # says why
+                raise
 
     def open(self, bucket: str, key: str, *, etag: str, size: int) -> "ObjectStream":
         """Stream the object, if it is still the one with this entity tag, which has `size` bytes.
 
         Raises:
-            ObjectMissing, ObjectChanged, StoreUnavailable: as the names say.
+            ObjectMissing, ObjectChanged, RequestRefused, StoreUnavailable: as the names say.
         """
         return ObjectStream(self._client, bucket, key, ObjectInfo(etag, size))
 
@@ -79,10 +85,11 @@ class S3Store:
 
         Raises:
             ObjectMissing: there is none.
+            RequestRefused: there can be none.
             StoreUnavailable: the store does not answer.
         """
         try:
-            with named_errors(bucket, key):
+            with errors_of_reading(bucket, key):
                 answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{size - 1}")
                 start: bytes = answer["Body"].read()
         except ObjectChanged:  # it has no such bytes: it is empty
@@ -227,7 +234,7 @@ class ObjectStream:
     def _open(self) -> None:
         ranged = {"Range": f"bytes={self._position}-"} if self._position else {}
         etag = self._info.etag
-        with named_errors(self._bucket, self._key):
+        with errors_of_reading(self._bucket, self._key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key, IfMatch=f'"{etag}"', **ranged)
         # Some stores ignore If-Match, so the answer's own tag decides. A connection that is cut within the headers
         # gives an answer all the same, with the last of them cut and those behind it missing.

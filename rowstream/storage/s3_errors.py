@@ -5,12 +5,33 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rowstream.storage.store import ObjectChanged, ObjectMissing, PartsGone, PartsRefused, StoreUnavailable
+from rowstream.storage.store import (
+    ObjectChanged,
+    ObjectMissing,
+    PartsGone,
+    PartsRefused,
+    RequestRefused,
+    StoreUnavailable,
+)
 
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 # Some stores ignore If-Match: an object that has no such part as is asked for was replaced as well.
 _CHANGED = {"412", "PreconditionFailed", "416", "InvalidRange"}
 _REFUSED = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML"}
+# All of status 400, which is also that of a wrong clock, of a token that has ended and of a request that came too
+# slowly: those are mended or tried again, so only what is named here is refused for good. `XMinio...` are MinIO's.
+_WRONG = {
+    "InvalidArgument",
+    "InvalidBucketName",
+    "InvalidObjectName",
+    "InvalidRequest",
+    "InvalidURI",
+    "KeyTooLong",
+    "KeyTooLongError",
+    "XMinioInvalidObjectName",
+    "XMinioInvalidResourceName",
+}
+_WORDLESS = "400"
 
 
 @contextmanager
@@ -20,7 +41,7 @@ def named_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
+        code = _code(error)
         if code in _MISSING:
             raise ObjectMissing(f"there is no {where}") from error
         if code in _CHANGED:
@@ -32,3 +53,29 @@ def named_errors(bucket: str, key: str) -> Iterator[None]:
         raise StoreUnavailable(f"the object store refused {where}: {code}") from error
     except (BotoCoreError, ValueError) as error:  # an answer that was cut may not even be readable
         raise StoreUnavailable(f"the object store does not answer for {where}: {type(error).__name__}") from error
+
+
+@contextmanager
+def errors_of_reading(bucket: str, key: str) -> Iterator[None]:
+    """As `named_errors`, where others may have named the object: a key that no object has is refused for good.
+
+    Of what is stored under names of our own the same answers are about how the store is set up: an operator mends that,
+    and it is tried again until then.
+    """
+    try:
+        with named_errors(bucket, key):
+            yield
+    except StoreUnavailable as error:
+        if isinstance(error.__cause__, ClientError) and (code := _code(error.__cause__)) in _WRONG:
+            detail = f"the object store does not take the name s3://{bucket}/{key}: {code}; name the object otherwise"
+            raise RequestRefused(detail) from error.__cause__
+        raise
+
+
+def is_wordless(error: ClientError) -> bool:
+    """Whether a store found a request wrong, and did not say why: an answer to HEAD has no words."""
+    return _code(error) == _WORDLESS
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

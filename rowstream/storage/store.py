@@ -9,6 +9,10 @@ class StoreUnavailable(Retryable):
     """The store does not answer, or says to try again."""
 
 
+class RequestRefused(Poison):
+    """The store says that what was asked of it is wrong in itself: a key or a bucket that nothing can have."""
+
+
 class ObjectMissing(Poison):
     """There is no such object."""
 

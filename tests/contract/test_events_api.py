@@ -149,6 +149,14 @@ def test_what_may_not_be_taken_is_counted_with_its_reason(door: Door) -> None:
     assert "at most 2" in answer.json()["reasons"][0]
 
 
+def test_what_no_file_is_called_is_answered_for_good(door: Door) -> None:
+    key, told = door.key(), [door.tell(f"default/{name}") for name in ("", "in/", "x" * 300, "in//a.csv")]
+    answers = [door.client.post("/events/s3", json=each, headers=key) for each in told]
+    assert [answer.status_code for answer in answers] == [202] * 4
+    assert [counts(answer) for answer in answers] == [*[heard(ignored=1)] * 2, *[heard(refused=1)] * 2]
+    assert "more than 255 characters" in answers[2].json()["reasons"][0]
+
+
 def test_what_a_quota_refuses_for_now_is_to_be_told_again(door: Door) -> None:
     first, second, key = door.put("default/a.csv"), door.put("default/b.csv"), door.key()
     with psycopg.connect(door.url) as connection:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.s3 import ObjectStream, S3Store
-from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, StoreUnavailable
+from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, RequestRefused, StoreUnavailable
 from tests.servers import BUCKET, Server, storage_settings, store_of
 
 SIZE = 700_000
@@ -131,6 +131,17 @@ def test_what_is_not_there_is_missing(store: S3Store, key: str) -> None:
         store.open(BUCKET, key, etag="x", size=1)
     with pytest.raises(ObjectMissing):
         store.look("no-such-bucket", key)
+
+
+@pytest.mark.parametrize(("server", "wrong"), [("localbucket", "a/../b"), ("versitygw", "x" * 1_100)])
+def test_a_key_that_no_object_has_is_refused_for_good(request: pytest.FixtureRequest, server: str, wrong: str) -> None:
+    store = store_of(request.getfixturevalue(server))
+    with pytest.raises(RequestRefused, match="name the object otherwise"):
+        store.look(BUCKET, wrong)
+    with pytest.raises(RequestRefused):
+        store.peek(BUCKET, wrong, 10)
+    with pytest.raises(RequestRefused):
+        store.open(BUCKET, wrong, etag="x", size=1)
 
 
 def test_an_object_that_was_replaced_is_not_opened(store: S3Store, key: str) -> None:

@@ -75,7 +75,6 @@ def test_all_but_bucket_and_key_may_be_left_out() -> None:
         ("acme/%ff.csv", "acme/%ff.csv"),
         ("acme/a%252Fb", "acme/a%2Fb"),
         ("acme/..a/b..", "acme/..a/b.."),
-        ("acme/line%0Aend", "acme/line\nend"),
     ],
 )
 def test_keys_are_decoded_and_kept_as_written(written: str, key: str) -> None:
@@ -95,6 +94,9 @@ def test_keys_of_eventbridge_are_as_they_are() -> None:
         (plain(record("ObjectRemoved:Delete")), Kind.OTHER),
         (plain({"eventName": "ObjectTagging:Put"}), Kind.OTHER),
         (bridged("Object Deleted"), Kind.OTHER),
+        (plain(record(key="acme/")), Kind.OTHER),
+        (plain(record(key="acme%2F")), Kind.OTHER),
+        (bridged(key="acme/2026/"), Kind.OTHER),
     ],
 )
 def test_what_is_no_new_object_is_told_apart(body: bytes, kind: Kind) -> None:
@@ -147,6 +149,10 @@ def test_what_is_none_of_a_stores_is_told(body: bytes, said: str) -> None:
         (plain(record(key="acme/..%2Fhill/a.csv")), "between its slashes"),
         (plain(record(key="./a.csv")), "between its slashes"),
         (plain(record(key="a%00b")), "NUL"),
+        (plain(record(key="acme/line%0Aend")), "control character"),
+        (plain(record(key="acme//a.csv")), "between its slashes"),
+        (plain(record(key="acme/" + "x" * 256)), "more than 255 characters"),
+        (plain(record(key="x/" * 512 + "x")), "more than 1024 bytes"),
         (plain(record(key="\ud800")), "s3.object.key"),
         (plain({**record(), "s3": {"bucket": {"name": "a/b"}, "object": OBJECT}}), "s3.bucket.name"),
         (bridged(key="a/../b"), "between its slashes"),
