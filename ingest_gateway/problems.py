@@ -26,6 +26,7 @@ log = get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+_SHOWN_PATH = 200  # characters
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 has them, whatever Python's age
 
 
@@ -56,7 +57,7 @@ class ProblemBody(BaseModel):
     title: str = Field(description="The kind of error in words")
     status: int = Field(description="The HTTP status again")
     detail: str = Field(description="What happened, to which thing, and what to do now")
-    instance: str = Field(description="The path that was asked for")
+    instance: str = Field(description="The path that was asked for; of a long one the beginning")
     correlation_id: str = Field(description="Finds this request in the logs")
     errors: list[FieldFault] | None = Field(None, description="What is wrong with which part of the request")
 
@@ -88,11 +89,16 @@ def answer(
         "title": kind.replace("_", " ").capitalize().replace("json", "JSON"),
         "status": code,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": shown_path(request.url.path),
         "correlation_id": getattr(request.state, "correlation_id", ""),
         **more,
     }
     return JSONResponse(body, code, headers, media_type=MEDIA_TYPE)
+
+
+def shown_path(path: str) -> str:
+    """A path to be said again: of a long one the beginning."""
+    return path if len(path) <= _SHOWN_PATH else f"{path[:_SHOWN_PATH]}..."
 
 
 def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
@@ -162,7 +168,7 @@ def _not_allowed(request: Request, routes: Sequence[BaseRoute]) -> JSONResponse:
     """405 with all that the path takes; the framework names only the first route's methods."""
     there = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
     allowed = ", ".join(sorted({method for route in there for method in getattr(route, "methods", ())}))
-    detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+    detail = f"{shown_path(request.url.path)} does not take {request.method}; it takes {allowed}"
     code = status.HTTP_405_METHOD_NOT_ALLOWED
     return answer(request, code, "method_not_allowed", detail, headers={"Allow": allowed})
 
@@ -172,6 +178,6 @@ def _said_by(request: Request, error: HTTPException) -> tuple[str, str, Mapping[
         return error.kind, error.detail, error.more
     match error.status_code:
         case status.HTTP_404_NOT_FOUND:
-            return "no_such_path", f"there is nothing at {request.url.path}; /docs lists what there is", {}
+            return "no_such_path", f"there is nothing at {shown_path(request.url.path)}; /docs lists what there is", {}
         case _:
             return http.HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"), str(error.detail), {}

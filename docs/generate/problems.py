@@ -50,6 +50,8 @@ _MEANINGS: Final = {
     "over_quota": "an event names an object that a quota keeps out for now; `Retry-After` says when to send it again",
     "busy": "as much of this is being done as may be at a time; try again in a few seconds",
     "request_running": "the first request with this Idempotency-Key is still running",
+    "length_said_twice": "the request has both `Content-Length` and `Transfer-Encoding`; the connection ends",
+    "target_too_long": "the path and the query are too long",
     "body_too_slow": "the request's body did not come in time",
     "body_cut": "the request's body broke off",
     "body_incomplete": "the request's body broke off; nothing of the file was taken",

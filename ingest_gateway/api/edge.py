@@ -2,8 +2,8 @@
 
 The correlation id comes in or is made, the trace goes on, it is found out where the request comes from, headers for
 the caller's safety go out, the request is logged (never its body or its query) and measured, one too many is refused
-before anything is done for it, as is a body that is too large, and an error that nobody caught is answered as a
-problem.
+before anything is done for it, as is a head that misleads or a body that is too large, and an error that nobody caught
+is answered as a problem.
 """
 
 import asyncio
@@ -22,9 +22,10 @@ from ingest_gateway.access.limit_answers import headers_of, too_many
 from ingest_gateway.access.limits import Limits
 from ingest_gateway.api.bodies import MAX_BODY_BYTES, announced, limited, too_large
 from ingest_gateway.api.cors import cors
+from ingest_gateway.api.heads import fault_of
 from ingest_gateway.api.sunset import Retirement, headers_for
 from ingest_gateway.http_settings import GatewayHttp
-from ingest_gateway.problems import Problem, answer, internal_error
+from ingest_gateway.problems import Problem, answer, internal_error, shown_path
 from rowstream.messages.envelope import child_span, correlation_id_of
 from rowstream.runtime.logging import get_logger, log_context
 from rowstream.runtime.metrics import REQUEST_DURATION, REQUESTS
@@ -109,7 +110,7 @@ class Edge:
         try:
             await self._app(scope, limited(receive, self._most_bytes(scope), self._http), out)
         except Exception:
-            log.exception("request failed", path=scope["path"])
+            log.exception("request failed", path=shown_path(scope["path"]))
             if out.status:
                 raise  # the server cuts the connection, so nobody takes half an answer for a whole one
             await self._cors(internal_error(Request(scope)))(scope, receive, out)
@@ -121,7 +122,7 @@ class Edge:
             if refused is not None:
                 return too_many(refused)
         most = self._most_bytes(scope)
-        return too_large(most) if announced(headers) > most else None
+        return fault_of(scope, headers) or (too_large(most) if announced(headers) > most else None)
 
     def _most_bytes(self, scope: Scope) -> int:
         """How large the request's body may be: small, but for the paths that take files."""
@@ -200,7 +201,7 @@ def _account(scope: MutableMapping[str, Any], code: int, seconds: float) -> None
         log.info(
             "request",
             method=method,
-            path=scope["path"],
+            path=shown_path(scope["path"]),
             status=code,
             duration_ms=round(seconds * 1000),
             address=scope["state"]["address"],

@@ -184,6 +184,33 @@ class TestBrowsers:
                 assert "server" not in headers
 
 
+class TestHeads:
+    """What a head alone is refused for."""
+
+    def test_a_body_of_two_lengths_is_refused_and_the_connection_ends(
+        self, url: str, object_store: servers.Server
+    ) -> None:
+        with served(url, object_store) as address, line_to(address) as line:
+            head = f"POST {PRESIGN} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+            line.sendall(head.encode() + b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = read_to_end(line)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"urn:rowstream:problem:length_said_twice" in answer
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+    def test_a_target_that_is_too_long_is_refused_and_not_said_again(
+        self, url: str, object_store: servers.Server
+    ) -> None:
+        with served(url, object_store) as address:
+            for target in ("/" + "x" * 20_000, "/healthz?" + "x" * 20_000):
+                answer = httpx.get(address + target)
+                assert (answer.status_code, answer.json()["type"]) == (414, "urn:rowstream:problem:target_too_long")
+                assert len(answer.content) < 1_000
+            for answer in (httpx.get(f"{address}/{'x' * 8_000}"), httpx.post(f"{address}/{'y' * 8_000}")):
+                assert answer.status_code == 404
+                assert len(answer.content) < 1_000
+
+
 class TestPatience:
     """Whoever sends slowly, or without end, is not waited for, and costs nothing."""
 
