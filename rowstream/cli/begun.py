@@ -16,9 +16,16 @@ _FOLDER = Path("rowstream") / "uploads"
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder of these files: in XDG_STATE_HOME, or else in `~/.local/state`."""
-    home = environment.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / _FOLDER
+    """The folder of these files: in XDG_STATE_HOME, or else in `~/.local/state`.
+
+    A user without a home, as containers have them, gets one that cannot be: nothing is remembered there.
+    """
+    if home := environment.get("XDG_STATE_HOME"):
+        return Path(home) / _FOLDER
+    try:
+        return Path.home() / ".local" / "state" / _FOLDER
+    except RuntimeError:
+        return Path(os.devnull) / _FOLDER
 
 
 class Begun:

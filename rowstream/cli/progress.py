@@ -30,7 +30,10 @@ class View:
         self.end()
 
     def sent(self, done: int) -> None:
-        """So many bytes of the file were sent."""
+        """So many bytes of the file were sent; the first call says how many were before, by an upload that broke off.
+
+        Those are 0 for one that begins.
+        """
 
     def seen(self, upload: Mapping[str, Any]) -> None:
         """The API shows the upload so."""
@@ -53,10 +56,15 @@ class Lines(View):
         self._speed = Speed()
         self._stillness = Stillness()
         self._said = ""
+        self._begun = False
 
     def sent(self, done: int) -> None:
-        """Say how far the file is on its way to the object store."""
-        if done == self._total:
+        """Say how far the file is on its way to the object store, and at first what was there from before."""
+        first, self._begun = not self._begun, True
+        if first and done:
+            self._say(f"{self._name}: going on; {size(done)} of {size(self._total)} were sent before")
+            self._last = self._clock()
+        elif done == self._total:
             self._say(f"{self._name}: {size(done)} sent")
             self._last = self._clock()
         else:

@@ -75,7 +75,7 @@ def send(
         file: what to send.
         record_type: what each of its records is.
         sent: told of the progress.
-        parts_above: a file with more bytes than this is sent in parts.
+        parts_above: a file with more bytes than this is sent in parts; and a smaller one too that was begun so.
         resume: go on with an upload of this file in parts that broke off, if there is one.
 
     Returns:
@@ -88,8 +88,10 @@ def send(
         Interrupted: by Ctrl-C, while a file was sent in parts that can be gone on with.
     """
     wanted = {"record_type": record_type, "filename": file.name, "size_bytes": file.size}
-    if file.size > parts_above:
-        return _send_in_parts(client, file, wanted, sent, resume=resume)
+    begun = Begun({"record_type": record_type, "gateway": str(client.base_url), **file.identity()}, state_folder())
+    before = begun.key() if resume else None
+    if before or file.size > parts_above:
+        return _send_in_parts(client, file, wanted, sent, begun, before)
     key = {"Idempotency-Key": str(uuid4())}
     with _wrong_usage():
         place = _post(client, f"{UPLOADS}/presigned_url", wanted, key)
@@ -98,11 +100,9 @@ def send(
 
 
 def _send_in_parts(
-    client: "httpx.Client", file: LocalFile, wanted: Mapping[str, Any], sent: Sent, *, resume: bool
+    client: "httpx.Client", file: LocalFile, wanted: Mapping[str, Any], sent: Sent, begun: Begun, key: str | None
 ) -> Mapping[str, Any]:
-    where = {"record_type": str(wanted["record_type"]), "gateway": str(client.base_url)}
-    begun = Begun({**where, **file.identity()}, state_folder())
-    key = begun.key() if resume else None
+    """Send it in parts: go on with what was begun with the key, if there is one and it can be gone on with."""
     remembered = key is not None
     try:
         place = _begun_before(client, wanted, key) if key else None

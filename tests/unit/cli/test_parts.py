@@ -142,11 +142,13 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def sent_by(server: Server, path: Path, *, resume: bool = True, record_type: str = "things") -> list[int]:
+def sent_by(
+    server: Server, path: Path, *, resume: bool = True, record_type: str = "things", parts_above: int = 0
+) -> list[int]:
     """Send the file; returns the progress that was told."""
     progress: list[int] = []
     with local_file(path) as file, api(Target(server.url, KEY)) as client:
-        found = send(client, file, record_type, progress.append, parts_above=0, resume=resume)
+        found = send(client, file, record_type, progress.append, parts_above=parts_above, resume=resume)
     assert found["status"] == "pending"
     return progress
 
@@ -216,6 +218,24 @@ def begun_and_broken_off(server: Server, path: Path) -> None:
     with pytest.raises(ApiError):
         sent_by(server, path)
     server.sent.clear()
+
+
+def test_what_was_begun_in_parts_is_gone_on_with_whatever_counts_as_large_now(server: Server, path: Path) -> None:
+    begun_and_broken_off(server, path)
+    progress = sent_by(server, path, parts_above=10**12)
+    assert progress == [len(DATA)]
+    assert not server.sent
+    assert list(server.uploads.values()) == ["u1"]
+
+
+def test_a_user_without_a_home_remembers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    begun = Begun({"path": "a.csv"}, state_folder({}))
+    assert begun.key() is None
+    assert not begun.remember("k")
 
 
 def test_no_resume_begins_anew(server: Server, path: Path) -> None:

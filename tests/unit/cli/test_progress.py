@@ -25,7 +25,7 @@ def running(done: int, **changes: object) -> dict[str, object]:
 def test_where_nobody_looks_a_line_is_said_every_five_seconds() -> None:
     clock, said = Clock(), list[str]()
     lines = Lines("a.csv", 3_000_000, said.append, clock)
-    for clock.now, done in ((1.0, 1_000_000), (6.0, 2_000_000), (7.0, 3_000_000)):
+    for clock.now, done in ((0.0, 0), (1.0, 1_000_000), (6.0, 2_000_000), (7.0, 3_000_000)):
         lines.sent(done)
     for clock.now, done in ((8.0, 0), (10.0, 500), (12.0, 1_000), (13.0, 1_200), (18.0, 2_200)):
         lines.seen(running(done))
@@ -36,6 +36,15 @@ def test_where_nobody_looks_a_line_is_said_every_five_seconds() -> None:
         "a.csv: 2,000 split, 1,000 loaded · 0 rejected · 250/s · 12 s left",
         "a.csv: 2,200 split, 2,200 loaded · 0 rejected · 220/s · 10 s left",
     ]
+
+
+@pytest.mark.parametrize(("before", "after"), [(250_400_000, ["a.csv: 300.0 MB sent"]), (300_000_000, [])])
+def test_where_nobody_looks_it_is_said_what_an_upload_goes_on_from(before: int, after: list[str]) -> None:
+    said = list[str]()
+    lines = Lines("a.csv", 300_000_000, said.append, Clock())
+    for done in dict.fromkeys((before, 300_000_000)):
+        lines.sent(done)
+    assert said == [f"a.csv: going on; {before / 1e6:.1f} MB of 300.0 MB were sent before", *after]
 
 
 def test_while_nothing_moves_a_line_a_minute_is_enough() -> None:
