@@ -99,6 +99,7 @@ def test_an_accepted_record_is_read_as_the_program_reads_it() -> None:
     (program,) = blocks("follow-accepted-records", "python")
     assert "message.value()[10:]" in program
     assert records_topic("flights") in program
+    assert "KafkaException(message.error())" in program  # a topic that nobody has made is not waited for in silence
     sent = RecordAccepted(
         upload_id=uuid4(),
         organization_id=uuid4(),
