@@ -28,20 +28,26 @@ def put_aside(
 ) -> None:
     """Copy the message to the dead-letter topic with where it stood, in which stage it failed, and why.
 
+    It is counted and logged once, when the broker has the copy, however often that was tried.
     `on_delivery` gets None, or why the copy was not taken; settle the message only after the former. Of a message that
     is larger than our own limit only the beginning is kept, and a header says how long it was.
 
     Raises:
         Retryable: the client does not take it now.
     """
-    COUNTER.labels(message.topic).inc()
-    log.warning(
-        "message put aside",
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        reason=str(error),
-    )
+
+    def report(failure: str | None) -> None:
+        if failure is None:
+            COUNTER.labels(message.topic).inc()
+            log.warning(
+                "message put aside",
+                topic=message.topic,
+                partition=message.partition,
+                offset=message.offset,
+                reason=str(error),
+            )
+        on_delivery(failure)
+
     headers = {
         **message.headers,
         "__connect.errors.topic": message.topic,
@@ -52,11 +58,11 @@ def put_aside(
         "__connect.errors.exception.message": str(error),
     }
     try:
-        producer.send(DEAD_LETTERS, message.value, key=message.key, headers=headers, on_delivery=on_delivery)
+        producer.send(DEAD_LETTERS, message.value, key=message.key, headers=headers, on_delivery=report)
     except Poison:
         short = _shortened(headers.items()) | {"rowstream.errors.full_bytes": str(len(message.value))}
         kept = message.value[:_KEPT_BYTES]
-        producer.send(DEAD_LETTERS, kept, key=None, headers=short, on_delivery=on_delivery)
+        producer.send(DEAD_LETTERS, kept, key=None, headers=short, on_delivery=report)
 
 
 def _shortened(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -58,7 +58,9 @@ CONSUMER_LAG = Gauge("rowstream_consumer_lag", "Messages not yet taken by this c
 MESSAGES_CONSUMED = Counter("rowstream_messages_consumed_total", "Messages taken from a topic.", ["topic"])
 MESSAGES_PRODUCED = Counter("rowstream_messages_produced_total", "Messages acknowledged by the broker.", ["topic"])
 PRODUCE_FAILURES = Counter("rowstream_produce_failures_total", "Messages that the broker did not take.", ["topic"])
-DEAD_LETTERS = Counter("rowstream_dead_letters_total", "Messages put aside as unreadable.", ["topic"])
+DEAD_LETTERS = Counter(
+    "rowstream_dead_letters_total", "Messages put aside as unreadable, each once the broker has it.", ["topic"]
+)
 OUTBOX_AGE = Gauge("rowstream_outbox_oldest_seconds", "Age of the oldest message that is stored and not yet published.")
 OUTBOX_PUBLISHED = Counter("rowstream_outbox_published_total", "Messages published from the outbox.", ["topic"])
 SFTP_LOOKS = Counter(

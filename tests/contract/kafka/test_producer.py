@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 import pytest
+from prometheus_client import REGISTRY
 
 from rowstream.errors import Poison, Retryable
 from rowstream.kafka.consumer import Consumer, Received
@@ -191,6 +192,32 @@ def test_a_message_that_is_put_aside_says_where_it_stood_and_why(broker: str) ->
     assert found["1"].value == bytes(65_536)
     assert found["1"].headers["rowstream.errors.full_bytes"] == "500000"
     assert found["1"].headers["long"] == "x" * 1_000
+
+
+def test_a_message_that_is_put_aside_counts_once_however_often_it_is_sent(own_broker: servers.Broker) -> None:
+    producer = Producer(quick(own_broker.address))
+    odd = Received("odd.topic", 0, 7, None, b"odd", {})
+    counted = "rowstream_dead_letters_total", {"topic": "odd.topic"}
+    before = REGISTRY.get_sample_value(*counted) or 0
+    failed: list[str | None] = []
+    own_broker.kill()
+
+    def send(on_delivery: OnDelivery) -> None:
+        def report(error: str | None) -> None:
+            failed.append(error)
+            on_delivery(error)
+
+        put_aside(producer, odd, stage="TASK_PUT", error=Poison("not ours"), on_delivery=report)
+
+    def mend(_: str) -> None:
+        if len(failed) >= 2 and own_broker.process is None:
+            assert (REGISTRY.get_sample_value(*counted) or 0) == before
+            own_broker.start()
+        time.sleep(0.1)
+
+    deliver(producer, [send], pause=mend)
+    assert len(failed) >= 3
+    assert REGISTRY.get_sample_value(*counted) == before + 1
 
 
 def test_topics_are_made_once_with_the_partitions_that_were_recorded(own_broker: servers.Broker) -> None:
