@@ -12,11 +12,14 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from auditor import attempts, audit_log, completion, uploads
+from auditor.code_labels import CodeLabels
 from auditor.completion import Ended
 from auditor.totals import Outcome, Totals, difference
 from auditor.uploads import Upload
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.runtime.metrics import PROCESSING_DURATION, RECORDS_FAILED, RECORDS_PROCESSED, UPLOADS_FINISHED
+
+_CODE_LABELS = CodeLabels()
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def count(folded: Folded) -> None:
     for record_type, totals in folded.added:
         RECORDS_PROCESSED.labels(record_type).inc(max(totals.processed, 0))
         for code, records in totals.errors_by_code.items():
-            RECORDS_FAILED.labels(record_type, code).inc(max(records, 0))
+            RECORDS_FAILED.labels(record_type, _CODE_LABELS.of(code)).inc(max(records, 0))
     for ended in folded.ended:
         UPLOADS_FINISHED.labels(ended.status, ended.failure_code or "").inc()
         PROCESSING_DURATION.labels(ended.record_type, ended.status).observe(ended.seconds)

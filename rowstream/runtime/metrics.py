@@ -16,7 +16,7 @@ RECORDS_PROCESSED = Counter(
 )
 RECORDS_FAILED = Counter(
     "batch_upload_records_failed_total",
-    "Records rejected, by error code, as folded by the auditor.",
+    "Records rejected, by error code (other: what can be no code), as folded by the auditor.",
     ["record_type", "code"],
 )
 PROCESSING_DURATION = Histogram(

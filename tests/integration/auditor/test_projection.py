@@ -205,6 +205,16 @@ def test_metrics_count_what_was_added(scene: Scene) -> None:
     assert processed() - before == 10
 
 
+def test_a_word_that_no_record_type_can_have_as_a_code_is_no_label(scene: Scene) -> None:
+    upload = scene.accept()
+    scene.note(upload)
+    folded = scene.fold(scene.result(upload, 0, errors_by_code={f"word {number}": 1 for number in range(5)}))
+    projection.count(folded)
+    name, labels = "batch_upload_records_failed_total", {"record_type": RECORD_TYPE, "code": "word 1"}
+    assert REGISTRY.get_sample_value(name, labels) is None
+    assert (REGISTRY.get_sample_value(name, {**labels, "code": "other"}) or 0) >= 5
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_order_and_repetition_comes_to_the_same(scene: Scene, data: st.DataObject) -> None:
