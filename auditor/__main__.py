@@ -6,6 +6,9 @@ from rowstream.database.connection import AUDITOR_ROLE, make_engine
 from rowstream.runtime.health import Health
 from rowstream.runtime.service import running
 
+_LEAST_POOL = 3
+"""Doubled at need, for five at once: one folds results; reconciler and control hold one each and work with another."""
+
 
 def main() -> None:
     """Run one auditor until SIGTERM."""
@@ -15,7 +18,7 @@ def main() -> None:
             settings.database.url.get_secret_value(),
             role=AUDITOR_ROLE,
             service="auditor",
-            pool_size=settings.database.pool_size,
+            pool_size=max(settings.database.pool_size, _LEAST_POOL),
         )
         run(service, settings, engine)
         engine.dispose()

@@ -59,7 +59,9 @@ class DatabaseSettings(BaseModel):
         SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
         description="postgresql://user:password@host:port/name; ?sslmode=verify-full&sslrootcert=FILE for TLS",
     )
-    pool_size: int = Field(4, ge=1, le=100, description="Connections a process keeps open")
+    pool_size: int = Field(
+        4, ge=1, le=100, description="Connections a process keeps open; a splitter or auditor more if it needs them"
+    )
 
 
 class StorageSettings(BaseModel):

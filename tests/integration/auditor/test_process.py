@@ -111,6 +111,24 @@ def test_poison_is_put_aside_and_the_others_go_on(
         assert any(expected in reason for reason in reasons), reasons
 
 
+def test_with_the_smallest_pool_it_still_finds_what_was_lost(
+    scene: Scene, database_url: str, own_broker: Server, tmp_path: Path
+) -> None:
+    upload = scene.accept()
+    scene.note(upload)
+    scene.work(scene.result(upload, 0))  # in the ledger, and never told
+    scene.split(upload, chunks=1)
+    with auditor_process(
+        tmp_path,
+        database=database_url,
+        broker=own_broker.address,
+        DATABASE__POOL_SIZE="1",
+        AUDITOR__RECONCILE_SECONDS="0.2",
+        AUDITOR__GRACE_SECONDS="0",
+    ):
+        until(lambda: scene.upload(upload).status == "completed", what="completion")
+
+
 def test_nothing_is_lost_while_the_database_is_away(own_broker: Server, tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
     folder.mkdir()
