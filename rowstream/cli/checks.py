@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from rowstream.cli.topics import broker_settings
 from rowstream.database import connection
+from rowstream.database.record_tables import lacking
 from rowstream.database.version import is_migrated
 from rowstream.errors import RowstreamError
 from rowstream.kafka.topics import Topic, topic_partitions, topics_with
@@ -130,10 +131,14 @@ def _database(url: str) -> str:
     engine = connection.make_engine(url, service="doctor", pool_size=1)
     with connection.retryable_errors(), engine.connect() as conn:
         migrated = is_migrated(conn)
+        lacks = [lack for one in record_types().values() if (lack := lacking(conn, one))] if migrated else []
         version = conn.exec_driver_sql("SHOW server_version").scalar()
     engine.dispose()
     if not migrated:
         raise Wrong(f"{without_password(url)} lacks tables of this version", "run `rowstream migrate`")
+    if lacks:
+        advice = "run `rowstream migrate`, which makes what is missing; or put back what was renamed or moved by hand"
+        raise Wrong(f"{'; '.join(lacks)}: its uploads wait", advice)
     return f"Postgres {version} at {without_password(url)}, migrated"
 
 

@@ -1,4 +1,7 @@
-"""A record type's table, made and extended from its declaration; only additive changes, the version recorded."""
+"""A record type's table, made and extended from its declaration; only additive changes, the version recorded.
+
+What somebody took away by hand, a table, a column or its owner, is made again as well.
+"""
 
 from datetime import date, datetime
 
@@ -8,7 +11,7 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from rowstream.database.connection import GATEWAY_ROLE, PROCESSOR_ROLE
-from rowstream.database.security import protect
+from rowstream.database.security import own, protect
 from rowstream.errors import Fatal
 from rowstream.records import RecordType
 
@@ -66,6 +69,21 @@ def bring_up_to_date(conn: Connection, record_type: RecordType) -> None:
     conn.execute(record, facts)
 
 
+def lacking(conn: Connection, record_type: RecordType) -> str | None:
+    """What stands in the way of loading into the record type's table, in words; None if nothing does.
+
+    Only what `bring_up_to_date` mends; a login that sees the system's own tables may ask.
+    """
+    table, found = record_type.table, _columns_of(conn, record_type.table)
+    if not found:
+        return f"record type {record_type.name}: there is no table {table}"
+    if missing := [name for name in (*declared_columns(record_type), *OWN_COLUMNS) if name not in found]:
+        return f"record type {record_type.name}: table {table} lacks {', '.join(missing)}"
+    if (owner := _owner_of(conn, table)) != PROCESSOR_ROLE:
+        return f"record type {record_type.name}: table {table} is {owner}'s and not {PROCESSOR_ROLE}'s"
+    return None
+
+
 def find_rows_by_upload(conn: Connection) -> None:
     """Let the rest of this transaction find an upload's rows by their index and not by reading the whole table.
 
@@ -103,27 +121,55 @@ def _extend(
 ) -> None:
     for name, kind in before.items():
         if columns.get(name) != kind:
-            found = columns.get(name, "nothing")
+            other = columns.get(name, "nothing")
             raise Fatal(
-                f"record type {record_type.name}: column {name} was {kind} and is now {found}; only new columns can be"
+                f"record type {record_type.name}: column {name} was {kind} and is now {other}; only new columns can be"
                 " added. Give the changed type another name and table, or migrate the table by hand"
             )
     if table != record_type.table:
         raise Fatal(f"record type {record_type.name}: its table was {table} and is now {record_type.table}")
+    if not (found := _columns_of(conn, table)):
+        _create(conn, record_type, columns)
+        return
     key = _key_of(conn, table)
     if key != ("organization_id", *record_type.key):
         raise Fatal(
             f"record type {record_type.name}: its key was {', '.join(key[1:])} and is now {', '.join(record_type.key)};"
             " give the changed type another name and table"
         )
+    _add(conn, record_type, {name: kind for name, kind in columns.items() if name not in found}, before)
+    for name in sorted((_never_null(conn, table) & columns.keys()) - {*record_type.required, *record_type.key}):
+        conn.execute(text(f'ALTER TABLE "{table}" ALTER COLUMN "{name}" DROP NOT NULL'))
+    if _owner_of(conn, table) != PROCESSOR_ROLE:
+        for statement in own(table, PROCESSOR_ROLE):
+            conn.execute(text(statement))
+
+
+def _add(conn: Connection, record_type: RecordType, columns: dict[str, str], before: dict[str, str]) -> None:
+    table = record_type.table
     for name, kind in columns.items():
-        if name in before:
-            continue
+        if name in record_type.required and name in before:
+            raise Fatal(
+                f"record type {record_type.name}: column {name} of table {table} is gone, and it is never empty; put it"
+                " back by hand, with its values"
+            )
         if name in record_type.required:
             raise Fatal(f"record type {record_type.name}: new column {name} must be nullable, since rows exist already")
         conn.execute(text(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}'))
-    for name in sorted((_never_null(conn, table) & columns.keys()) - {*record_type.required, *record_type.key}):
-        conn.execute(text(f'ALTER TABLE "{table}" ALTER COLUMN "{name}" DROP NOT NULL'))
+
+
+def _columns_of(conn: Connection, table: str) -> set[str]:
+    """Its columns' names; none where there is no such table."""
+    query = text(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped"
+    )
+    return set(conn.execute(query, {"name": f'"{table}"'}).scalars())
+
+
+def _owner_of(conn: Connection, table: str) -> str:
+    query = text("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass(:name)")
+    owner: str = conn.execute(query, {"name": f'"{table}"'}).scalar_one()
+    return owner
 
 
 def _key_of(conn: Connection, table: str) -> tuple[str, ...]:

@@ -36,15 +36,20 @@ def protect(table: str, grants: Mapping[str, str], *, owner: str | None = None) 
 
     The gateway's policy shows one organization; every other role that has a grant sees all.
     """
-    table = f'"{table}"'
-    statements = [f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"]
+    statements = [f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY']
     for role, privileges in grants.items():
         rule = OWN if role == "rowstream_gateway" else "true"
         statements += [
-            f"CREATE POLICY {role} ON {table} TO {role} USING ({rule}) WITH CHECK ({rule})",
-            f"GRANT {privileges} ON {table} TO {role}",
+            f'CREATE POLICY {role} ON "{table}" TO {role} USING ({rule}) WITH CHECK ({rule})',
+            f'GRANT {privileges} ON "{table}" TO {role}',
         ]
-    if owner:
-        statements += [f"GRANT CREATE ON SCHEMA public TO {owner}", f"ALTER TABLE {table} OWNER TO {owner}"]
-        statements += [f"REVOKE CREATE ON SCHEMA public FROM {owner}"]
-    return statements
+    return statements + own(table, owner) if owner else statements
+
+
+def own(table: str, owner: str) -> list[str]:
+    """Statements that make this role the owner of a table, which asks for a right that it is not to keep."""
+    return [
+        f"GRANT CREATE ON SCHEMA public TO {owner}",
+        f'ALTER TABLE "{table}" OWNER TO {owner}',
+        f"REVOKE CREATE ON SCHEMA public FROM {owner}",
+    ]

@@ -225,12 +225,15 @@ def test_doctor_finds_what_is_wrong_with_the_running_system(system: Up) -> None:
     assert "run `rowstream migrate`" in ill.stdout
 
 
-def test_doctor_misses_the_topic_of_a_type_that_is_announced(system: Up) -> None:
+def test_doctor_misses_the_table_and_the_topic_of_a_type_that_was_just_installed(system: Up) -> None:
     with system.place.announcing():
         said = system.place.run("doctor", "--state-dir", str(system.place.state), "--json").stdout
-    (wrong,) = (finding for finding in json.loads(said) if not finding["ok"])
-    assert wrong["check"] == "broker"
-    assert "rowstream.records.visit.v1" in wrong["found"]
+    database, broker = (finding for finding in json.loads(said) if not finding["ok"])
+    assert database["check"] == "database"
+    assert "record type visit: there is no table visits" in database["found"]
+    assert "run `rowstream migrate`" in database["advice"]
+    assert broker["check"] == "broker"
+    assert "rowstream.records.visit.v1" in broker["found"]
 
 
 def test_up_warns_that_the_embedded_broker_keeps_what_is_announced(place: Place) -> None:
