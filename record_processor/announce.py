@@ -2,7 +2,8 @@
 
 A ledger row says whether its records are still due (`announced_at` is null). They are announced from memory right after
 the commit; from the table when a chunk comes again that is done but due; and by a sweep, which finds what a processor
-left behind that died in between, whoever it was.
+left behind that died in between, whoever it was. A chunk whose records cannot be announced is left out of the sweep for
+longer and longer, so that all others' are.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,8 +19,10 @@ from sqlalchemy import Connection, Engine, text
 
 from record_processor import ledger
 from record_processor.announcements import Accepted, Event, events
+from record_processor.backoff import Backoff
 from record_processor.ledger import ChunkKey
-from rowstream.database.connection import driver, first_line, retryable_errors
+from record_processor.reactions import Reaction, concerns_a_table, concerns_everybody, reaction_to, reason_of
+from rowstream.database.connection import driver
 from rowstream.database.record_tables import declared_columns, find_rows_by_upload
 from rowstream.errors import Retryable
 from rowstream.kafka.delivery import deliver
@@ -35,13 +38,19 @@ log = get_logger(__name__)
 
 Pause = Callable[[str], None]
 _SOURCE = "record_processor"
+_ANY = (Exception, pl.exceptions.PanicException)
 _AT_ONCE = 5_000  # records, so that neither they nor their messages fill the memory
 _CHUNKS = 64  # that a sweep takes in one transaction
+_LONGEST_OF_A_TYPE = 30.0  # seconds that all chunks of a type are left out, whose table or topic is away
 _DUE = """
     SELECT c.batch_upload_id AS upload_id, c.organization_id, c.chunk_number, c.attempt, c.first_row, c.last_row,
            u.record_type, u.correlation_id, u.traceparent
     FROM processed_chunks c JOIN batch_uploads u ON u.id = c.batch_upload_id
     WHERE c.announced_at IS NULL AND u.record_type = ANY(:types) AND {which}
+    AND NOT EXISTS (
+        SELECT FROM unnest(CAST(:left_uploads AS uuid[]), CAST(:left_chunks AS bigint[])) AS left_out (upload, chunk)
+        WHERE left_out.upload = c.batch_upload_id AND left_out.chunk = c.chunk_number
+    )
     ORDER BY c.batch_upload_id, c.attempt, c.first_row LIMIT :at_most
     FOR UPDATE OF c SKIP LOCKED
 """
@@ -67,6 +76,8 @@ class Announcer:
     def __init__(self, engine: Engine, producer: Producer) -> None:
         """`engine` acts as the processor's role; `producer` is used by the announcer's thread alone."""
         self._engine, self._producer = engine, producer
+        self._failing: Backoff[ChunkKey] = Backoff()
+        self._failing_types: Backoff[str] = Backoff(longest_seconds=_LONGEST_OF_A_TYPE)
 
     def announce(self, accepted: Sequence[Accepted], causes: Mapping[UUID, Envelope], *, pause: Pause) -> None:
         """Announce records that were committed just now, and note it; waits until the broker has said it has them.
@@ -89,24 +100,74 @@ class Announcer:
     def announce_again(self, keys: Sequence[ChunkKey], *, pause: Pause) -> None:
         """Announce the records of chunks that came again and are still due, from the table."""
         if keys:
-            uploads, chunks = zip(*keys, strict=True)
-            facts = {"uploads": list(uploads), "chunks": list(chunks), "at_most": len(keys)}
-            self._patiently(lambda: self._from_table(_THESE, facts), pause)
+            self._patiently(lambda: self._from_table(_THESE, _these(keys)), pause)
 
     def sweep(self, *, after_seconds: float) -> int:
         """Announce some of the chunks that were committed long ago and are still due; returns how many.
 
+        Where they cannot be announced together they are one by one, and what fails alone is left for later.
+
         Raises:
-            Retryable: the broker does not take them; they stay due.
-            sqlalchemy.exc.DBAPIError: the database refuses; the same.
+            Retryable: the broker does not take one; it stays due.
+            sqlalchemy.exc.DBAPIError: the database is away; the same.
         """
-        return self._from_table(_OVERDUE, {"seconds": after_seconds, "at_most": _CHUNKS})
+        uploads, chunks = _apart(self._failing.left_out())
+        overdue = {
+            "seconds": after_seconds,
+            "at_most": _CHUNKS,
+            "left_uploads": uploads,
+            "left_chunks": chunks,
+            "types": sorted(registry.record_types().keys() - self._failing_types.left_out()),
+        }
+        try:
+            return self._from_table(_OVERDUE, overdue)
+        except _ANY as error:
+            if concerns_everybody(error):
+                raise
+            log.warning("announcing chunk by chunk", reason=_reason(error))
+        with self._engine.begin() as connection:
+            due = connection.execute(_OVERDUE, overdue).all()
+        return sum(self._announce_alone(chunk) for chunk in due)
+
+    def _announce_alone(self, chunk: Any) -> int:
+        """Announce one chunk, if that can be; else it is left out for a while, or all of its type if that is at fault.
+
+        Raises:
+            Retryable: the broker does not take it.
+            sqlalchemy.exc.DBAPIError: the database is away.
+        """
+        key, record_type = (chunk.upload_id, chunk.chunk_number), chunk.record_type
+        if record_type in self._failing_types.left_out():
+            return 0
+        try:
+            announced = self._from_table(_THESE, _these([key]))
+        except _ANY as error:
+            if concerns_everybody(error):
+                raise
+            why = _reason(error)
+            is_of_type = isinstance(error, Retryable) or concerns_a_table(error)
+            pause = self._failing_types.failed(record_type, why) if is_of_type else self._failing.failed(key, why)
+            log.warning(
+                "records not announced for now",
+                upload_id=str(chunk.upload_id),
+                chunk_number=chunk.chunk_number,
+                record_type=record_type,
+                reason=why,
+                again_in_seconds=pause,
+                whole_type=is_of_type,
+            )
+            if isinstance(error, Retryable):
+                raise
+            return 0
+        self._failing.done(key)
+        self._failing_types.done(record_type)
+        return announced
 
     def _from_table(self, query: sqlalchemy.TextClause, facts: Mapping[str, object]) -> int:
         known = registry.record_types()
         with self._engine.begin() as connection:
             connection.execute(_LIMIT_WAITING)
-            due = connection.execute(query, {**facts, "types": list(known)}).all()
+            due = connection.execute(query, {"types": list(known), **facts}).all()
             for first, last, chunk in merged(due):
                 self._tell_rows(connection, known[chunk.record_type], chunk, first, last)
             if due:
@@ -154,15 +215,30 @@ class Announcer:
     def _patiently(self, work: Callable[[], object], pause: Pause) -> None:
         while True:
             try:
-                with retryable_errors():
-                    work()
+                work()
             except Retryable as error:
                 pause(str(error))
             except (sqlalchemy.exc.SQLAlchemyError, psycopg.Error) as error:
-                log.warning("announcements left to the sweep", reason=first_line(error))
-                return
+                if not concerns_everybody(error) and reaction_to(error) is not Reaction.AGAIN:
+                    log.warning("announcements left to the sweep", reason=reason_of(error))
+                    return
+                pause(f"the database does not answer: {reason_of(error)}")
             else:
                 return
+
+
+def _these(keys: Sequence[ChunkKey]) -> dict[str, object]:
+    uploads, chunks = _apart(keys)
+    return {"uploads": uploads, "chunks": chunks, "at_most": len(keys), "left_uploads": [], "left_chunks": []}
+
+
+def _apart(keys: Iterable[ChunkKey]) -> tuple[list[UUID], list[int]]:
+    keys = list(keys)
+    return [upload for upload, _ in keys], [chunk for _, chunk in keys]
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, Retryable) else reason_of(error)
 
 
 def merged(chunks: Iterable[Any]) -> Iterator[tuple[int, int, Any]]:

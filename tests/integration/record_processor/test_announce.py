@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from record_processor import announcements
 from record_processor.announce import Announcer
@@ -22,6 +22,7 @@ from rowstream.kafka.consumer import Received
 from rowstream.kafka.producer import Producer
 from rowstream.messages import codec
 from rowstream.messages.record_accepted import RecordAccepted
+from rowstream.runtime.logging import configure_logging
 from rowstream.runtime.steps import Step
 from tests import servers
 from tests.announced import TOPIC, VISITS, make_topic, said_of, visits
@@ -240,6 +241,67 @@ def test_what_the_broker_does_not_take_stays_due(bare: Announcing, engine: Engin
         nowhere.sweep(after_seconds=0)
     assert not bare.is_noted(upload, 1)
     assert sweeper.sweep(after_seconds=0) == 1
+
+
+def test_one_that_cannot_be_announced_holds_up_no_other(
+    bare: Announcing, sweeper: Announcer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, second = bare.visited(), bare.visited()
+    with processing(bare.url, bare.broker):
+        for upload in (first, second):
+            bare.announced(upload, visits([f"held up {upload}", f"not {upload}"]), chunk_records=1)
+    for upload in (first, second):
+        bare.forget(upload)
+    change = "UPDATE visits SET began = CAST(:began AS timestamptz) WHERE batch_upload_id = :id AND row_number = 2"
+    bare.uploads.execute(change, began="infinity", id=first)  # there is no such time in Python
+    configure_logging("test")
+    assert sweeper.sweep(after_seconds=0) == 3
+    assert sweeper.sweep(after_seconds=0) == 0
+    assert [row.announced_at is None for row in bare.uploads.ledger(first)] == [True, False]
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    (told,) = [line for line in said if line["event"] == "records not announced for now"]
+    assert (told["upload_id"], told["chunk_number"], told["reason"]) == (str(first), 0, "DataError")
+    bare.uploads.execute(change, began=None, id=first)
+    until(lambda: sweeper.sweep(after_seconds=0) == 1, what="the one that was left")
+    assert bare.is_noted(first, 2)
+
+
+def test_a_type_whose_table_is_away_holds_up_no_other(bare: Announcing, sweeper: Announcer) -> None:
+    visited, other = bare.visited(), bare.noted()
+    with processing(bare.url, bare.broker):
+        bare.announced(visited, visits([f"away {visited} {number}" for number in range(4)]), chunk_records=1)
+        publish(bare.broker, *map(received, chunks_of(members(2, start=500), other)))
+        until(lambda: bare.is_noted(other, 1), what="the chunk")
+    for upload in (visited, other):
+        bare.forget(upload)
+    bare.uploads.execute("ALTER TABLE visits RENAME TO gone")
+    assert sweeper.sweep(after_seconds=0) == 1
+    assert bare.is_noted(other, 1)
+    bare.uploads.execute("ALTER TABLE gone RENAME TO visits")
+    until(lambda: sweeper.sweep(after_seconds=0) == 4, what="the others")
+    assert bare.is_noted(visited, 4)
+
+
+def test_a_query_that_takes_too_long_is_left_to_the_sweep(bare: Announcing, sweeper: Announcer) -> None:
+    upload = bare.visited()
+    with processing(bare.url, bare.broker):
+        bare.announced(upload, visits([f"slow {upload}"]))
+    bare.forget(upload)
+    bare.uploads.execute("ALTER TABLE visits RENAME TO kept")
+    bare.uploads.execute("CREATE VIEW visits AS SELECT * FROM kept WHERE pg_sleep(5) IS NOT NULL")
+    bare.uploads.execute("GRANT SELECT ON visits TO rowstream_processor")
+    with engine_of(bare.url, role=PROCESSOR_ROLE, pool_size=1) as hurried:
+        event.listen(hurried, "begin", lambda it: it.exec_driver_sql("SET LOCAL statement_timeout = '300ms'"))
+        announcer = Announcer(hurried, Producer(quick_kafka(bare.broker)))
+        announcer.announce_again([(upload, 0)], pause=never)
+    bare.uploads.execute("DROP VIEW visits")
+    bare.uploads.execute("ALTER TABLE kept RENAME TO visits")
+    assert not bare.is_noted(upload, 1)
+    assert sweeper.sweep(after_seconds=0) == 1
+
+
+def never(reason: str) -> None:
+    raise AssertionError(f"nothing is to be waited for here: {reason}")
 
 
 def test_what_was_taken_out_again_is_owed_no_more(bare: Announcing, sweeper: Announcer) -> None:
