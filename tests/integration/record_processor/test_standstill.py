@@ -1,8 +1,10 @@
 """A record type whose table is not as it should be stands still, and nobody and nothing else does."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,13 +14,14 @@ from record_processor.process import Processor
 from record_processor.recover import settle, settle_alone
 from rowstream.kafka.topics import CHUNKS
 from rowstream.runtime.logging import configure_logging
+from rowstream.storage.s3 import S3Store
 from tests import servers
 from tests.integration.record_processor.system import System, system_of
 from tests.integration.record_processor.test_process import hands, noted
 from tests.integration.record_processor.test_recover import Waits, never, raising
 from tests.integration.record_processor.test_service import STATIONS
 from tests.servers import until
-from tests.services import processing, publish
+from tests.services import announce, everything_in, processing, publish, splitting
 from tests.uploads import MEMBERS, Uploads, chunks_of, members, received
 
 WAYS = pytest.mark.parametrize(
@@ -180,4 +183,21 @@ def test_others_are_loaded_meanwhile_and_readiness_says_what_stands_still(system
         publish(system.broker, *waiting)  # as the splitter does
         until(lambda: len(system.uploads.loaded(members_upload)) == 8, what="the others")
         until(lambda: not running.health.going_without, what="nothing that stands still")
-    assert {message.topic for message in waiting} == {CHUNKS}
+
+
+def test_an_upload_goes_on_by_itself_when_its_table_is_back(
+    system: System, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standstill, "AGAIN_SECONDS", 1.0)
+    upload = system.uploads.accept_file(store, members(60))
+    system.uploads.execute("ALTER TABLE member_certifications RENAME TO gone")
+    facts: dict[str, Any] = {"chunk_records": 5, "lane_bytes": 1_000, "max_lanes": 3, "stall_seconds": 1.5}
+    with splitting(system.url, system.broker, store, **facts), processing(system.url, system.broker) as running:
+        announce(system.broker, upload)
+        until(lambda: bool(running.health.going_without), what="a reason")
+        time.sleep(5)
+        is_untouched(system.uploads, upload)
+        assert 12 < len(everything_in(system.broker, CHUNKS)) < 12 + 3 * 10  # the first of each lane now and then
+        system.uploads.execute("ALTER TABLE gone RENAME TO member_certifications")
+        until(lambda: len(system.uploads.loaded(upload)) == 60, seconds=30, what="the whole upload")
+        assert not running.health.waiting_for
