@@ -41,7 +41,10 @@ class SourcesFile:
         self._sources = _NONE
         if path is not None:
             self._seen = _look(path)
-            self._sources = sources.read(path)
+            try:
+                self._sources = sources.read(path)
+            except WrongSources as error:
+                raise WrongSources(f"{error} (ROWSTREAM_GATEWAY__SOURCES_FILE names it)") from error
 
     def now(self) -> Sources:
         """What it says; looks whether the file has changed, which costs no more than asking for its time."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -23,6 +23,9 @@ from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption,
 from rowstream.cli.output import answer, answer_json, answer_table, note
 from rowstream.errors import Fatal
 from rowstream.ids import new_id
+
+if TYPE_CHECKING:
+    from rowstream.database.keys import StoredKey
 
 _ONCE = "this is the only time that it is shown; `rowstream key revoke {}` ends it"
 
@@ -79,8 +82,9 @@ def create(
         )
         details = {"name": name, "scopes": scopes or None, "signed_only": signed_only}
         acts.write_command(connection, owner.id, "key.made", by=operator(), target=str(key_id), details=details)
+        made = keys.stored_key(connection, owner.id, key_id)
     if json:
-        answer_json({"id": key_id, "name": name, "key": key, "expires_at": expires_at})
+        answer_json(_new(made, key, owner.name))
         return
     answer(key)
     note(_ONCE.format(key_id))
@@ -105,11 +109,12 @@ def list_(
         answer_json({"items": [asdict(key) for key in found], "next_cursor": None})
         return
     answer_table(
-        ["id", "state", "created", "expires", "last used", "scopes", "name"],
+        ["id", "state", "created", "expires", "last used", "use", "scopes", "name"],
         [
             [
                 *(str(key.id), key.state, shown(key.created_at), shown(key.expires_at, "never")),
-                *(shown(key.last_used_at, "never"), " ".join(key.scopes or ("as an operator",)), key.name),
+                *(shown(key.last_used_at, "never"), "signs only" if key.signed_only else "is sent"),
+                *(" ".join(key.scopes or ("as an operator",)), key.name),
             ]
             for key in found
         ],
@@ -154,8 +159,9 @@ def rotate(
             raise Fatal(str(error)) from error
         details = {"successor": str(successor), "overlap_seconds": overlap * 3_600}
         acts.write_command(connection, owner.id, "key.rotated", by=operator(), target=str(wanted), details=details)
+        made = keys.stored_key(connection, owner.id, successor)
     if json:
-        answer_json({"id": successor, "name": old.name, "key": key, "replaces": wanted})
+        answer_json({**_new(made, key, owner.name), "replaces": wanted})
         return
     answer(key)
     note(f"{wanted} goes on for {overlap} hours; {_ONCE.format(successor)}")
@@ -200,6 +206,11 @@ def _known_scopes() -> Iterator[None]:
         yield
     except UnknownScope as error:
         raise WrongUsage(str(error)) from error
+
+
+def _new(made: "StoredKey | None", key: str, organization: str) -> dict[str, object]:
+    """A key that was just made as the API shows it, and whose it is."""
+    return {**(asdict(made) if made else {}), "organization": organization, "key": key}
 
 
 def _id(key_id: str) -> UUID:

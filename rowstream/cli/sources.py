@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rowstream.cli.options import JsonOption
-from rowstream.cli.output import answer_json, answer_table, note
+from rowstream.cli.output import answer, answer_json, answer_table, note
 
 if TYPE_CHECKING:
     from rowstream.runtime.sources import S3Source, SftpSource
@@ -31,6 +31,8 @@ def check(
     sources = read(file)
     if json:
         answer_json(sources.model_dump(mode="json"))
+    elif not sources.s3 and not sources.sftp:
+        answer(f"{file} names no source: nothing is taken; a source is a table [[s3]] or [[sftp]]")
     else:
         answer_table(
             ["source", "takes", "for", "as"],

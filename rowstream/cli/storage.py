@@ -8,6 +8,7 @@ import typer
 
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption, WrongUsage
 from rowstream.cli.output import answer_json, answer_table, note
+from rowstream.cli.words import counted
 from rowstream.errors import Fatal
 from rowstream.stack.addresses import Addresses
 from rowstream.stack.state_dir import StateDir
@@ -108,7 +109,7 @@ def _say(
 
 
 def _days(what: str, days: int | None) -> str:
-    return "" if days is None else f"{what} after {days} days"
+    return "" if days is None else f"{what} after {counted(days, 'day')}"
 
 
 def _origins(text: str) -> list[str]:

@@ -156,7 +156,7 @@ def read(path: Path) -> Sources:
         with path.open("rb") as file:
             text = file.read(_LARGEST_FILE + 1)
     except OSError as error:
-        raise WrongSources(f"{path}: {error.strerror}; ROWSTREAM_GATEWAY__SOURCES_FILE names it") from error
+        raise WrongSources(f"the sources file {path} cannot be read: {error.strerror}") from error
     if len(text) > _LARGEST_FILE:
         raise WrongSources(f"{path}: has more than {_LARGEST_FILE} bytes; is it the sources file?")
     return parse(text, path)

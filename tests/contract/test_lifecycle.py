@@ -189,7 +189,10 @@ class TestCommand:
             code, found = self.said(verb, capsys, **page)
             assert (code, found["rules"], found["origins"]) == (0, "as wanted", "as wanted")
         storage.show(origins="", state_dir=Path("nowhere"), json=False)
-        assert "raw-uploads/" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert "raw-uploads/" in told
+        assert "archived after 1 day " in told
+        assert "removed after 30 days" in told
 
     def test_a_store_without_rules_is_no_failure(
         self,

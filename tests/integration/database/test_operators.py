@@ -203,6 +203,8 @@ class TestKeys:
             holder = keys.holder_of(connection, str(key["key"]))
         assert holder
         assert holder.scopes == ("uploads:read", "errors:read")
+        assert (key["scopes"], key["signed_only"]) == (["uploads:read", "errors:read"], False)
+        assert (key["organization"], key["name"], key["state"]) == ("default", "a key", "valid")
         refused = command(database_url, "key", "create", "another", "--scope", "everything")
         assert (refused.code, refused.out) == (2, "")
         assert "there is no scope 'everything'" in refused.err
@@ -210,6 +212,7 @@ class TestKeys:
     def test_one_is_rotated_with_an_overlap(self, database_url: str, engine: Engine) -> None:
         old = done(database_url, "key", "create", "a key", "--scope", "uploads:read")
         new = done(database_url, "key", "rotate", str(old["id"]), "--overlap", "1")
+        assert (new["replaces"], new["scopes"]) == (old["id"], old["scopes"])
         with engine.connect() as connection:
             holders = [keys.holder_of(connection, str(key["key"])) for key in (old, new)]
             stored = keys.stored_key(connection, keys.DEFAULT_ORGANIZATION, UUID(str(old["id"])))
@@ -238,6 +241,11 @@ class TestKeys:
         secrets.write(file, secrets.new_secrets())
         made = done(database_url, "key", "create", "signer", "--signed-only", ROWSTREAM_ACCESS__SECRETS_FILE=str(file))
         assert str(made["key"]).startswith("rss_")
+        assert made["signed_only"] is True
+        done(database_url, "key", "create", "sender")
+        listed = command(database_url, "key", "list").out.splitlines()
+        uses = {line.split()[-1]: "signs only" if " signs only " in line else "is sent" for line in listed[1:]}
+        assert uses == {"signer": "signs only", "sender": "is sent"}
         with engine.connect() as connection:
             assert keys.holder_of(connection, str(made["key"])) is None, "it is never sent"
 

@@ -56,3 +56,19 @@ def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:
     told = run("sources", "check", str(file))
     assert told.code == 1
     assert told.err.startswith(f"rowstream: {file}: [[s3]] number 1 (acme), organization: Field required")
+
+
+def test_a_file_that_is_not_there_is_said_as_it_was_named(tmp_path: Path) -> None:
+    file = tmp_path / "none.toml"
+    told = run("sources", "check", str(file))
+    assert (told.code, told.out) == (1, "")
+    assert told.err == f"rowstream: the sources file {file} cannot be read: No such file or directory\n"
+
+
+def test_a_file_without_a_source_is_said_to_be_one(tmp_path: Path) -> None:
+    file = tmp_path / "sources.toml"
+    file.touch()
+    told = run("sources", "check", str(file))
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith(f"{file} names no source: nothing is taken")
+    assert json.loads(run("sources", "check", str(file), "--json").out) == {"s3": [], "sftp": []}
