@@ -1,8 +1,9 @@
 """How often somebody may try to log in: for one account from one address, for one account, and from one address.
 
-The buckets are those of all other limits, so several gateways that share a Redis count together. Each try for an
-account counts, whether there is such an account or not, and whether it succeeds: nobody learns anything from being
-slowed. Of an address only failures count, since a whole office may log in from one in the morning.
+The buckets are those of all other limits, so several gateways that share a Redis count together. Each try counts until
+it is known to have succeeded, whether there is such an account or not: nobody learns anything from being slowed, and
+many at the same moment are no way around. A try that succeeded is given back, since people and their programs log in
+often, and a whole office from one address in the morning.
 """
 
 import hashlib
@@ -39,11 +40,14 @@ class Attempts:
         Raises:
             Problem: 429, there were too many; says when to try again.
         """
-        whose = hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        site = site_of(address or "")
         self.look(address)
-        self._check((f"log_ins:{whose}:{site}", self._here), take=True)
-        self._check((f"log_ins_everywhere:{whose}", self._everywhere), take=True)
+        for bucket in self._of_account(account, address):
+            self._check(bucket, take=True)
+
+    def succeeded(self, account: str, address: str | None) -> None:
+        """Count a try that `begin` counted no more."""
+        for bucket in self._of_account(account, address):
+            self._limits.give_back(bucket)
 
     def look(self, address: str | None) -> None:
         """Check that not too many tries failed.
@@ -56,6 +60,11 @@ class Attempts:
     def failed(self, address: str | None) -> None:
         """Count a try that failed."""
         self._limits.take(self._of_address(address))
+
+    def _of_account(self, account: str, address: str | None) -> tuple[Bucket, Bucket]:
+        whose = hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        here = f"log_ins:{whose}:{site_of(address or '')}"
+        return (here, self._here), (f"log_ins_everywhere:{whose}", self._everywhere)
 
     def _of_address(self, address: str | None) -> Bucket:
         return f"log_ins_address:{site_of(address or '')}", self._address

@@ -93,6 +93,12 @@ class Buckets:
             debt = self._debt(name, self._clock())
         return Verdict(limit, allowed=decide(limit, debt).allowed, debt=debt)
 
+    def give_back(self, name: str, limit: Limit) -> None:
+        """Put a token back that was taken from the bucket of this name; a full one stays full."""
+        with self._lock:
+            now = self._clock()
+            self._put(name, now + max(0.0, self._debt(name, now) - limit.interval))
+
     def learn(self, name: str, debt: float) -> None:
         """Take over a debt that is known from elsewhere, unless the one known here is larger."""
         with self._lock:

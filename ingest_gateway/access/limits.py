@@ -1,7 +1,8 @@
 """Limits on requests: of an address before anybody is asked who they are, of a key, a person and an organization after.
 
 A bucket in memory comes first, always: while it says no, neither Redis nor the database is asked. With Redis it holds
-what Redis said last, so it never refuses what Redis would allow; without, or while Redis is away, it is the limit.
+what Redis said last, so it never refuses what Redis would allow, but for tokens that other gateways gave back; without,
+or while Redis is away, it is the limit.
 """
 
 import hashlib
@@ -86,6 +87,12 @@ class Limits:
                 self._buckets.learn(bucket[0], there.debt)
                 return there
         return self._buckets.take(*bucket)
+
+    def give_back(self, bucket: Bucket) -> None:
+        """Put a token back that was taken; waits for Redis if there is one."""
+        if self._shared is not None:
+            self._shared.give_back(*bucket)
+        self._buckets.give_back(*bucket)
 
     def look(self, bucket: Bucket) -> Verdict:
         """What is known here of a bucket, at once and without taking a token."""

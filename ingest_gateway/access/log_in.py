@@ -76,6 +76,7 @@ async def by_password(entrance: Entrance, email: str, password: str, organizatio
     if user is None or not verdict.right:
         await run_in_threadpool(entrance.attempts.failed, visit.address)
         raise sessions.refused("password")
+    await run_in_threadpool(entrance.attempts.succeeded, account, visit.address)
 
     def still(connection: Connection, now: User) -> bool:
         if now.password_hash != known:
@@ -98,10 +99,12 @@ async def change_password(entrance: Entrance, doer: Doer, session: Session, curr
     gateway = entrance.gateway
     user = await run_in_threadpool(_find_by_id, gateway, session.user_id)
     known = user.password_hash if user is not None else None
-    await run_in_threadpool(entrance.attempts.begin, user.email if user is not None else "", doer.address)
+    account = user.email if user is not None else ""
+    await run_in_threadpool(entrance.attempts.begin, account, doer.address)
     if not (await entrance.passwords.check(known, current)).right:
         await run_in_threadpool(entrance.attempts.failed, doer.address)
         raise Problem(status.HTTP_403_FORBIDDEN, "wrong_password", "the current password is not this one")
+    await run_in_threadpool(entrance.attempts.succeeded, account, doer.address)
     try:
         new_hash = await entrance.passwords.hash(new, about=(user.email, user.name) if user is not None else ())
     except Unfit as error:

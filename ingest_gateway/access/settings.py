@@ -28,7 +28,7 @@ class AccessSettings(BaseModel):
         10,
         ge=1,
         le=1_000,
-        description="Log-ins that one account may try at once from one address; then one a minute",
+        description="Log-ins of one account that may fail at once from one address; then one a minute",
     )
     attempts_an_address: int = Field(
         100, ge=1, le=100_000, description="Log-ins that may fail from one address in a minute, whoever it is"

@@ -8,9 +8,11 @@ so a script of a few lines that Redis runs as one step is exact with any number 
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from ingest_gateway.access.buckets import Limit, Verdict
@@ -32,6 +34,16 @@ local after = debt + tonumber(ARGV[1])
 if after > tonumber(ARGV[2]) then return {0, math.ceil(debt)} end
 redis.call('SET', KEYS[1], string.format('%.0f', now + after), 'PX', math.ceil(after / 1000) + 1000)
 return {1, math.ceil(after)}
+"""
+
+# Its key is the same; argument: interval.
+_GIVE_BACK = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local full_at = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
+local debt = full_at - now - tonumber(ARGV[1])
+if debt <= 0 then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], string.format('%.0f', now + debt), 'PX', math.ceil(debt / 1000) + 1000)
 """
 
 
@@ -59,29 +71,40 @@ class SharedBuckets:
             )
         except ValueError:
             raise Fatal("ROWSTREAM_LIMITS__REDIS_URL is not an address such as redis://host:6379/0") from None
-        self._script = self._redis.register_script(_TAKE)
+        self._take = self._redis.register_script(_TAKE)
+        self._give_back = self._redis.register_script(_GIVE_BACK)
         self._told, self._clock = told, clock
         self._lock = threading.Lock()
         self._away_until: float | None = None
 
     def take(self, name: str, limit: Limit) -> Verdict | None:
         """Take a token from the bucket of this name; None while Redis is away, which is asked again each second."""
-        away_until = self._away_until
-        if away_until is not None and self._clock() < away_until:
+        answer = self._run(self._take, name, limit.interval * _MICRO, limit.window * _MICRO + 1)
+        if answer is None:
             return None
-        try:
-            allowed, debt = self._script(
-                keys=[_PREFIX + name], args=[limit.interval * _MICRO, limit.window * _MICRO + 1]
-            )
-        except (redis.RedisError, OSError) as error:
-            self._gone(error)
-            return None
-        self._back()
+        allowed, debt = answer
         return Verdict(limit, allowed=bool(allowed), debt=debt / _MICRO)
+
+    def give_back(self, name: str, limit: Limit) -> None:
+        """Put a token back that was taken from the bucket of this name; while Redis is away, it is lost."""
+        self._run(self._give_back, name, limit.interval * _MICRO)
 
     def close(self) -> None:
         """Close all connections."""
         self._redis.close()
+
+    def _run(self, script: Script, name: str, *arguments: float) -> Any:
+        """What a script answers; None while Redis is away."""
+        away_until = self._away_until
+        if away_until is not None and self._clock() < away_until:
+            return None
+        try:
+            answer = script(keys=[_PREFIX + name], args=arguments)
+        except (redis.RedisError, OSError) as error:
+            self._gone(error)
+            return None
+        self._back()
+        return answer
 
     def _gone(self, error: Exception) -> None:
         with self._lock:

@@ -80,6 +80,18 @@ class TestTogether:
         assert sum(counts) == pytest.approx(expected, rel=WITHIN)
         assert all(counts)
 
+    def test_a_token_that_one_gives_back_another_can_take(self, redis: servers.Redis) -> None:
+        slice_ = LimitsSlice.model_validate({"redis_url": redis.url, "address_per_minute": 1, "burst_seconds": 180})
+        one, other, third = Limits(slice_), Limits(slice_), Limits(slice_)
+        bucket = one.of_address("192.0.2.77")
+        assert bucket
+        one.give_back(bucket)
+        assert [limits.take(bucket).allowed for limits in (one, one, one, other)] == [True] * 3 + [False]
+        one.give_back(bucket)
+        assert [limits.take(bucket).allowed for limits in (third, one)] == [True, False]
+        for limits in (one, other, third):
+            limits.close()
+
     def test_so_do_two_over_http(self, database_url: str, object_store: servers.Server, redis: servers.Redis) -> None:
         key = gateways.new_key(database_url)
         with ExitStack() as stack:

@@ -249,6 +249,12 @@ class TestTooMany:
                 return
         pytest.fail("it was never refused")
 
+    def test_a_log_in_that_succeeds_does_not_count(self, api: httpx.Client, url: str) -> None:
+        email = make_person(url)
+        assert [log_in(api, email).status_code for _ in range(15)] == [200] * 15
+        tries, seconds, _ = tries_until_refused(lambda number: log_in(api, email, f"guess {number}"))
+        assert 10 <= tries <= 10 + seconds / 60
+
     def test_an_account_that_is_none_is_slowed_as_well(self, api: httpx.Client) -> None:
         tries, seconds, _ = tries_until_refused(lambda _: log_in(api, "no-such@example.org", "x"))
         assert 10 <= tries <= 10 + seconds / 60

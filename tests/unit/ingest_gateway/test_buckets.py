@@ -48,6 +48,14 @@ def test_a_full_bucket_gives_all_its_tokens_and_then_one_an_interval() -> None:
     assert [taken(buckets, limit) for _ in range(6)] == [True] * 5 + [False]
 
 
+def test_a_token_that_is_given_back_can_be_taken_again_and_a_full_bucket_stays_full() -> None:
+    limit, buckets = Limit("key", 60, 3), Buckets(10, Clock())
+    buckets.give_back("a", limit)
+    assert [taken(buckets, limit) for _ in range(4)] == [True] * 3 + [False]
+    buckets.give_back("a", limit)
+    assert [taken(buckets, limit) for _ in range(2)] == [True, False]
+
+
 def test_a_verdict_says_how_much_is_left_and_when_to_come_again() -> None:
     clock, limit = Clock(), Limit("key", 60, 3)
     buckets = Buckets(10, clock)
