@@ -269,5 +269,5 @@ def _person(connection: Connection, organization_id: UUID, role: Role) -> Person
     email = f"{uuid4()}@example.org"
     user_id = users.make_user(connection, email, f"The {role}", people.PASSWORD_HASH)
     assert user_id is not None
-    assert users.make_member(connection, organization_id, user_id, role, by="tests")
+    assert users.make_member(connection, organization_id, user_id, role, by="tests", accepted=True)
     return Person(user_id, organization_id, email)

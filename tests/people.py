@@ -41,16 +41,16 @@ def make_person(
     with engine_of(database_url, pool_size=1) as engine, engine.begin() as connection:
         user_id = users.make_user(connection, address, f"The {role}", password_hash)
         assert user_id is not None
-        assert users.make_member(connection, organization_id, user_id, role, by="tests")
+        assert users.make_member(connection, organization_id, user_id, role, by="tests", accepted=True)
     return address
 
 
-def join(database_url: str, email: str, role: str, organization_id: UUID) -> None:
-    """Make a user a member of one more organization."""
+def join(database_url: str, email: str, role: str, organization_id: UUID, *, accepted: bool = True) -> None:
+    """Make a user a member of one more organization, who has been there or is only invited."""
     with engine_of(database_url, pool_size=1) as engine, engine.begin() as connection:
         user = users.find(connection, email)
         assert user is not None
-        assert users.make_member(connection, organization_id, user.id, role, by="tests")
+        assert users.make_member(connection, organization_id, user.id, role, by="tests", accepted=accepted)
 
 
 def log_in(client: httpx.Client, email: str, password: str = PASSWORD, **more: object) -> httpx.Response:

@@ -62,7 +62,7 @@ def enter(
     Args:
         gateway: the adapters.
         user_id: who.
-        organization: for which, by id or name; None for somebody who has only one.
+        organization: for which, by id or name; None for somebody who has only one. Who is let in accepts it.
         visit: the request.
         by: how they showed it: `password` or `provider`.
         still: whether what they showed holds now that their row is locked.
@@ -79,6 +79,8 @@ def enter(
         if user is None or user.disabled_at is not None or not still(connection, user):
             raise refused(by)
         member = choose(users.memberships_of(connection, user_id), organization)
+        if not member.accepted:
+            users.accept(connection, member.organization_id, user_id)
         granted = sessions.open_session(
             connection, user_id, member.organization_id, lifetimes(gateway), address=visit.address
         )
@@ -92,6 +94,9 @@ def enter(
 def choose(memberships: Sequence[Membership], wanted: str | None) -> Membership:
     """The organization that a session is to be for; pure.
 
+    One that somebody has only been invited to counts where it is named, or where there is no other: whoever invites
+    them changes nothing about how they log in.
+
     Raises:
         Problem: 403 and 409, which it is cannot be said; lists those that there are.
     """
@@ -100,8 +105,9 @@ def choose(memberships: Sequence[Membership], wanted: str | None) -> Membership:
         detail = "you are in no organization; ask an administrator of yours to make you a member"
         raise Problem(status.HTTP_403_FORBIDDEN, "no_membership", detail, organizations=listed)
     if wanted is None:
-        if len(memberships) == 1:
-            return memberships[0]
+        counted = [one for one in memberships if one.accepted] or memberships
+        if len(counted) == 1:
+            return counted[0]
         detail = "you are in several organizations; name the one to log in to, by its id or name, as `organization`"
         raise Problem(status.HTTP_409_CONFLICT, "organization_not_named", detail, organizations=listed)
     for one in memberships:

@@ -148,7 +148,7 @@ class Invitation(_Request):
     email: Annotated[str, AfterValidator(_email)] = Field(
         max_length=_LONGEST_EMAIL, description="Their e-mail address", json_schema_extra={"format": "email"}
     )
-    name: Name | None = Field(None, description="Their name, if they are new here; null: the e-mail address")
+    name: Name | None = Field(None, description="What you call them; null: their own name, once they have come")
     role: Role = Field(description="What they are to be")
 
 
@@ -163,11 +163,14 @@ class Member(BaseModel):
 
     user_id: UUID
     email: str
-    name: str
+    name: str = Field(description="What you call them, else their own name; until they have come, the e-mail address")
     role: Role
     created_by: str = Field(description="Who made them a member")
     created_at: datetime = Field(description="When they became one")
-    disabled_at: datetime | None = Field(description="From when on they cannot log in at all")
+    accepted_at: datetime | None = Field(description="When they first logged in to your organization; null: not yet")
+    disabled_at: datetime | None = Field(
+        description="From when on they cannot log in at all; told of those who have come"
+    )
 
 
 class MemberList(BaseModel):

@@ -48,11 +48,17 @@ def list_members(
     summary="Invite somebody",
 )
 def invite(wanted: Invitation, caller: MayManageMembers, gateway: TheGateway) -> Member:
-    """Make somebody a member by their e-mail address. One who is new here has no password until one is set for them."""
+    """Make somebody a member by their e-mail address, whom they accept by logging in to the organization.
+
+    Whether they were known here before is not said. One who is new has no password until one is set for them.
+    """
     _check_may_give(caller, wanted.role)
     user_id = _user_of(gateway, wanted)
     with gateway.acting_for(caller.organization_id) as connection:
-        if not users.make_member(connection, caller.organization_id, user_id, wanted.role, by=caller.actor.name):
+        made_here = users.make_member(
+            connection, caller.organization_id, user_id, wanted.role, by=caller.actor.name, name=wanted.name
+        )
+        if not made_here:
             detail = f"{wanted.email} is a member already; PATCH {ROOT}/{user_id} gives another role"
             raise Problem(status.HTTP_409_CONFLICT, "already_a_member", detail, user_id=str(user_id))
         made = _existing(connection, caller, user_id)

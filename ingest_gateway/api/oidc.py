@@ -9,7 +9,7 @@ from starlette import status
 from ingest_gateway.access import log_in_by_provider, oidc
 from ingest_gateway.access.log_in import Entrance, TheEntrance
 from ingest_gateway.access.log_in_by_provider import Returned
-from ingest_gateway.api.session_models import SessionTokens
+from ingest_gateway.api.session_models import OrganizationName, SessionTokens
 from ingest_gateway.api.sessions import shown, visit_of
 from ingest_gateway.problems import responses
 
@@ -28,7 +28,7 @@ _LONGEST = 4_096
 async def get_start(
     entrance: TheEntrance,
     organization: Annotated[
-        str | None, Query(min_length=1, max_length=200, description="Which one to log in to; not given: the only one")
+        OrganizationName | None, Query(description="Which one to log in to; not given: the only one")
     ] = None,
 ) -> RedirectResponse:
     """Send the browser to the provider, with a cookie for the way back."""

@@ -11,6 +11,7 @@ from rowstream.runtime.passwords import LEAST, MOST
 _Email = Annotated[
     str, Field(max_length=254, pattern=r"^[^\x00-\x1F\x7F]+$", description="The e-mail address, in any spelling")
 ]
+OrganizationName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1F\x7F]+$")]
 _RefreshToken = Annotated[str, Field(min_length=1, max_length=128, description="The newest one of the session")]
 
 
@@ -23,11 +24,8 @@ class LogInRequest(_Request):
 
     email: _Email
     password: str = Field(min_length=1, max_length=MOST, description="The password")
-    organization: str | None = Field(
-        None,
-        min_length=1,
-        max_length=200,
-        description="The organization to log in to, by id or name; null: the only one",
+    organization: OrganizationName | None = Field(
+        None, description="The organization to log in to, by id or name; null: the only one"
     )
 
 

@@ -64,7 +64,7 @@ def create(
         if user_id is None:
             detail = f"there is a user {email} already; `rowstream user set-role` makes them a member"
             raise Fatal(detail)
-        users.make_member(connection, owner.id, user_id, role, by=f"operator {operator()}")
+        users.make_member(connection, owner.id, user_id, role, by=f"operator {operator()}", accepted=True)
         _note(connection, owner.id, "member.added", user_id, {"email": users.canonical_email(email), "role": role})
     if json:
         facts = {"id": user_id, "email": users.canonical_email(email), "role": role, "organization": owner.name}
@@ -125,7 +125,7 @@ def set_role(
 ) -> None:
     """Give a person another role in an organization, make them a member, or with `none` let them go.
 
-    The last owner stays one.
+    Who is in another organization already gets here by naming this one when they log in. The last owner stays one.
 
     Example: rowstream user set-role ann@example.org operator --organization "Acme Ltd"
     """

@@ -81,6 +81,8 @@ memberships = Table(
     Column("role", Text, one_of("role", ROLES), nullable=False),
     Column("created_by", Text, nullable=False),
     moment("created_at", now=True),
+    Column("name", Text, comment="what the organization calls them; null: their own name, once they have come"),
+    moment("accepted_at", comment="when they first logged in to the organization; null: only invited"),
     Index("memberships_of_a_user", "user_id"),
 )
 

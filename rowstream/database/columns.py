@@ -12,11 +12,10 @@ def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
 
 
-def moment(name: str, *, now: bool = False) -> Column[object]:
+def moment(name: str, *, now: bool = False, comment: str | None = None) -> Column[object]:
     """A time of the database; with `now`, that of the insert."""
-    return Column(
-        name, TIMESTAMP(timezone=True), nullable=not now, server_default=text("clock_timestamp()") if now else None
-    )
+    default = text("clock_timestamp()") if now else None
+    return Column(name, TIMESTAMP(timezone=True), nullable=not now, server_default=default, comment=comment)
 
 
 def count(name: str) -> Column[int]:

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, delete, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, case, delete, func, or_, select, tuple_, update
 
 from rowstream.database.access_tables import memberships, users
 from rowstream.errors import Poison
+
+_HAS_COME = memberships.c.accepted_at.is_not(None)
 
 
 class LastOwner(Poison):
@@ -18,7 +20,13 @@ class LastOwner(Poison):
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A person in an organization; `disabled_at` is when operators shut them out of the whole system."""
+    """A person in an organization, as far as it may know them: until they have come, what it said itself.
+
+    Attributes:
+        name: What the organization calls them, else their own name; until they have come, the e-mail address.
+        accepted_at: When they first logged in to the organization; None for one who is only invited.
+        disabled_at: When operators shut them out of the whole system; None also for one who is only invited.
+    """
 
     user_id: UUID
     email: str
@@ -26,6 +34,7 @@ class Member:
     role: str
     created_by: str
     created_at: datetime
+    accepted_at: datetime | None
     disabled_at: datetime | None
 
 
@@ -62,7 +71,7 @@ def change_role(connection: Connection, organization_id: UUID, member: Member, r
     """Give a member another role, under `lock`.
 
     Raises:
-        LastOwner: they are the last one who is an owner and not disabled.
+        LastOwner: they are the last one who is an owner, has come, and is not disabled.
     """
     if role != "owner":
         _need_another_owner(connection, organization_id, member)
@@ -73,7 +82,7 @@ def remove(connection: Connection, organization_id: UUID, member: Member) -> Non
     """Let a user be no member any more, under `lock`.
 
     Raises:
-        LastOwner: they are the last one who is an owner and not disabled.
+        LastOwner: they are the last one who is an owner, has come, and is not disabled.
     """
     _need_another_owner(connection, organization_id, member)
     connection.execute(delete(memberships).where(*_is(organization_id, member.user_id)))
@@ -82,11 +91,17 @@ def remove(connection: Connection, organization_id: UUID, member: Member) -> Non
 def _need_another_owner(connection: Connection, organization_id: UUID, member: Member) -> None:
     if member.role != "owner" or member.disabled_at:
         return
+    as_good = and_(_HAS_COME, users.c.disabled_at.is_(None))
+    if member.accepted_at is None:  # of those who are only invited, it is not told whether they are disabled
+        as_good = or_(as_good, ~_HAS_COME)
     others = _members(organization_id).where(
-        memberships.c.role == "owner", memberships.c.user_id != member.user_id, users.c.disabled_at.is_(None)
+        memberships.c.role == "owner", memberships.c.user_id != member.user_id, as_good
     )
     if connection.execute(others.limit(1)).one_or_none() is None:
-        raise LastOwner(f"{member.email} is the last owner; make somebody else an owner first")
+        detail = "is the last owner who has logged in here; make somebody else an owner first, and let them log in once"
+        if member.accepted_at is None:
+            detail = "is the last owner; make somebody else an owner first"
+        raise LastOwner(f"{member.email} {detail}")
 
 
 def _is(organization_id: UUID, user_id: UUID) -> tuple[Any, ...]:
@@ -98,11 +113,12 @@ def _members(organization_id: UUID) -> Select[Any]:
         select(
             memberships.c.user_id,
             users.c.email,
-            users.c.name,
+            func.coalesce(memberships.c.name, case((_HAS_COME, users.c.name), else_=users.c.email)).label("name"),
             memberships.c.role,
             memberships.c.created_by,
             memberships.c.created_at,
-            users.c.disabled_at,
+            memberships.c.accepted_at,
+            case((_HAS_COME, users.c.disabled_at)).label("disabled_at"),
         )
         .join_from(memberships, users)
         .where(memberships.c.organization_id == organization_id)

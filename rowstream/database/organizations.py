@@ -117,4 +117,6 @@ def _change(connection: Connection, statement: sqlalchemy.Insert | sqlalchemy.Up
     except sqlalchemy.exc.IntegrityError as error:
         if _ONE_NAME not in str(error.orig):
             raise
-        raise NameTaken(f"there is an organization named {name!r} already; choose another name") from None
+        raise NameTaken(
+            f"there is an organization named {name!r} already, perhaps in other letters; choose another name"
+        ) from None

@@ -1,7 +1,8 @@
 """People, and what they are in which organization. They are of no organization themselves: one log-in, many of them.
 
 Everything here runs as the role that finds out who asks (`rowstream_keys`), or as the owner of the tables; that role
-only reads memberships, so giving one is for the gateway, acting for the organization, or for an operator.
+only reads memberships and notes that one was accepted, so giving one is for the gateway, acting for the organization,
+or for an operator.
 """
 
 import unicodedata
@@ -9,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
 from rowstream.database.access_tables import memberships, organizations, users
-from rowstream.ids import new_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +37,12 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """What a person is in one organization that is not closed."""
+    """What a person is in one organization that is not closed; `accepted` once they have logged in to it."""
 
     organization_id: UUID
     organization: str
     role: str
+    accepted: bool
 
 
 _COLUMNS = (
@@ -73,7 +74,8 @@ def make_user(
         password_hash: as `passwords.hash_password` makes it; None for one who comes by a provider.
         user_id: a new one unless given.
     """
-    values = {"id": user_id or new_id(), "email": canonical_email(email), "name": name, "password_hash": password_hash}
+    # No time is in it: whoever invites somebody does not learn since when they are known here.
+    values = {"id": user_id or uuid4(), "email": canonical_email(email), "name": name, "password_hash": password_hash}
     row = insert_or_ignore(users).values(**values).on_conflict_do_nothing(index_elements=["email"])
     made: UUID | None = connection.execute(row.returning(users.c.id)).scalar_one_or_none()
     return made
@@ -129,7 +131,12 @@ def enable(connection: Connection, user_id: UUID) -> bool:
 def memberships_of(connection: Connection, user_id: UUID) -> Sequence[Membership]:
     """What a user is where, by the organizations' names; without those that are closed."""
     query = (
-        select(memberships.c.organization_id, organizations.c.name.label("organization"), memberships.c.role)
+        select(
+            memberships.c.organization_id,
+            organizations.c.name.label("organization"),
+            memberships.c.role,
+            memberships.c.accepted_at.is_not(None).label("accepted"),
+        )
         .join_from(memberships, organizations)
         .where(memberships.c.user_id == user_id, organizations.c.closed_at.is_(None))
         .order_by(organizations.c.name)
@@ -137,11 +144,41 @@ def memberships_of(connection: Connection, user_id: UUID) -> Sequence[Membership
     return [Membership(**row) for row in connection.execute(query).mappings()]
 
 
-def make_member(connection: Connection, organization_id: UUID, user_id: UUID, role: str, *, by: str) -> bool:
-    """Make a user a member of an organization; False if they are one already, in whatever role."""
-    values = {"organization_id": organization_id, "user_id": user_id, "role": role, "created_by": by}
-    row = insert_or_ignore(memberships).values(**values).on_conflict_do_nothing()
+def make_member(
+    connection: Connection,
+    organization_id: UUID,
+    user_id: UUID,
+    role: str,
+    *,
+    by: str,
+    name: str | None = None,
+    accepted: bool = False,
+) -> bool:
+    """Make a user a member of an organization; False if they are one already, in whatever role.
+
+    Args:
+        connection: as above.
+        organization_id: of which.
+        user_id: whom.
+        role: what they are to be.
+        by: who does it.
+        name: what the organization calls them.
+        accepted: whether it counts at once; else it waits for them to log in to the organization.
+    """
+    values = {"organization_id": organization_id, "user_id": user_id, "role": role, "created_by": by, "name": name}
+    now = func.clock_timestamp() if accepted else None
+    row = insert_or_ignore(memberships).values(**values, accepted_at=now).on_conflict_do_nothing()
     return connection.execute(row.returning(memberships.c.user_id)).first() is not None
+
+
+def accept(connection: Connection, organization_id: UUID, user_id: UUID) -> None:
+    """Note that a member has come to the organization; one who has before keeps the time."""
+    is_first = (
+        memberships.c.organization_id == organization_id,
+        memberships.c.user_id == user_id,
+        memberships.c.accepted_at.is_(None),
+    )
+    connection.execute(update(memberships).where(*is_first).values(accepted_at=func.clock_timestamp()))
 
 
 def has_owner(connection: Connection, organization_id: UUID) -> bool:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-HEAD = "0005"
+HEAD = "0006"
 
 
 def is_migrated(conn: Connection) -> bool:

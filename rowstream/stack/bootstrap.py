@@ -64,7 +64,7 @@ def ensure_owner(database_url: str, known: str | None, keep: Callable[[str], Non
             keep(password)
             made = users.make_user(conn, OWNER, "Owner", passwords.hash_password(password))
             if made is not None:
-                users.make_member(conn, keys.DEFAULT_ORGANIZATION, made, "owner", by="rowstream up")
+                users.make_member(conn, keys.DEFAULT_ORGANIZATION, made, "owner", by="rowstream up", accepted=True)
             return made is not None
     finally:
         engine.dispose()

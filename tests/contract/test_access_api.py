@@ -97,6 +97,11 @@ def acts(api: httpx.Client) -> list[dict[str, Any]]:
     return items
 
 
+def execute(url: str, statement: str, *values: object) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(statement, values)
+
+
 class TestKeys:
     def test_a_new_key_is_shown_once_and_works(self, admin: httpx.Client, address: str, url: str) -> None:
         key = made(admin, scopes=["uploads:write", "uploads:read"])
@@ -314,6 +319,34 @@ class TestMembers:
             rows = connection.execute("SELECT password_hash FROM users WHERE email = %s", (email.lower(),)).fetchall()
         assert rows == [(None,)]
 
+    def test_whether_somebody_was_known_before_is_not_said(
+        self, owner: httpx.Client, other: httpx.Client, url: str
+    ) -> None:
+        known, new = f"{uuid4()}@example.org", f"{uuid4()}@example.org"
+        theirs = other.post(MEMBERS, json={"email": known, "name": "Dr. Ann Secret", "role": "viewer"}).json()
+        execute(url, "UPDATE users SET disabled_at = now() WHERE id = %s", theirs["user_id"])
+        for given in ({}, {"name": "WhoIsIt"}):
+            wanted = [{"email": email, "role": "viewer", **given} for email in (known, new)]
+            answers = [owner.post(MEMBERS, json=one) for one in wanted]
+            assert [answer.status_code for answer in answers] == [201, 201]
+            for answer, email in zip(answers, (known, new), strict=True):
+                shown = answer.json()
+                assert (shown["email"], shown["name"]) == (email, given.get("name", email))
+                assert (shown["accepted_at"], shown["disabled_at"]) == (None, None)
+                assert UUID(shown["user_id"]).version == 4, "a time in it would say since when"
+                assert shown in owner.get(MEMBERS).json()["items"]
+                assert owner.patch(f"{MEMBERS}/{shown['user_id']}", json={"role": "viewer"}).json() == shown
+                assert owner.delete(f"{MEMBERS}/{shown['user_id']}").status_code == 204
+
+    def test_who_has_come_is_known(self, owner: httpx.Client, other: httpx.Client, url: str) -> None:
+        email = f"{uuid4()}@example.org"
+        other.post(MEMBERS, json={"email": email, "name": "Ann", "role": "viewer"})
+        invited = owner.post(MEMBERS, json={"email": email, "role": "viewer"}).json()
+        come(url, invited)
+        execute(url, "UPDATE users SET disabled_at = now() WHERE email = %s", email)
+        (shown,) = owner.get(MEMBERS).json()["items"]
+        assert (shown["name"], bool(shown["accepted_at"]), bool(shown["disabled_at"])) == ("Ann", True, True)
+
     def test_who_is_a_member_already_keeps_their_role(self, owner: httpx.Client) -> None:
         ann = member(owner, "viewer")
         answer = owner.post(MEMBERS, json={"email": ann["email"], "role": "owner"})
@@ -351,11 +384,23 @@ class TestMembers:
         problem(owner.delete(path), 409, "last_owner")
         assert owner.patch(path, json={"role": "owner"}).status_code == 200
         second = member(owner, "owner")
+        for one in (first, second):
+            come(url, one)
         with engine_of(url, pool_size=1) as engine, engine.begin() as connection:
             users.disable(connection, UUID(second["user_id"]))
         problem(owner.delete(path), 409, "last_owner")
-        member(owner, "owner")
+        third = member(owner, "owner")
+        problem(owner.delete(path), 409, "last_owner")
+        come(url, third)
         assert owner.delete(path).status_code == 204
+
+    def test_whether_an_invited_owner_is_disabled_is_not_told_by_what_is_refused(
+        self, owner: httpx.Client, url: str
+    ) -> None:
+        first, second = member(owner, "owner"), member(owner, "owner")
+        execute(url, "UPDATE users SET disabled_at = now() WHERE id = %s", second["user_id"])
+        assert owner.delete(f"{MEMBERS}/{first['user_id']}").status_code == 204
+        problem(owner.delete(f"{MEMBERS}/{second['user_id']}"), 409, "last_owner")
 
     def test_another_organizations_member_is_404_and_stays(self, owner: httpx.Client, other: httpx.Client) -> None:
         theirs = member(other, "viewer")
@@ -409,6 +454,11 @@ def member(api: httpx.Client, role: str) -> dict[str, Any]:
     return body
 
 
+def come(url: str, member: dict[str, Any]) -> None:
+    """Let everything that a person was invited to count as accepted."""
+    execute(url, "UPDATE memberships SET accepted_at = now() WHERE user_id = %s", member["user_id"])
+
+
 class TestOrganization:
     def test_it_shows_ones_own(self, owner: httpx.Client, other: httpx.Client, organization: UUID) -> None:
         mine, theirs = owner.get(ORGANIZATION).json(), other.get(ORGANIZATION).json()
@@ -450,7 +500,12 @@ class TestOrganization:
 
     def test_a_name_that_is_taken_is_refused(self, owner: httpx.Client, other: httpx.Client) -> None:
         taken = other.get(ORGANIZATION).json()["name"]
-        problem(owner.patch(ORGANIZATION, json={"name": taken}), 409, "name_taken")
+        for name in (taken, taken.upper(), f" {taken.title()} "):
+            problem(owner.patch(ORGANIZATION, json={"name": name}), 409, "name_taken")
+
+    def test_a_name_may_change_its_case(self, owner: httpx.Client) -> None:
+        name = owner.get(ORGANIZATION).json()["name"].upper()
+        assert owner.patch(ORGANIZATION, json={"name": name}).json()["name"] == name
 
 
 class TestActs:

@@ -1,8 +1,11 @@
 """The migrations make exactly the tables that the code queries, twice as well as once."""
 
 from collections.abc import Iterator
+from importlib.resources import as_file, files
 
 import alembic.autogenerate
+import alembic.command
+import alembic.config
 import alembic.migration
 import dataframely as dy
 import pytest
@@ -94,6 +97,36 @@ def test_an_empty_database_is_not_migrated_and_then_is(empty_url: str) -> None:
             assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == HEAD
             rows = connection.execute(text("SELECT record_type, table_name, version FROM record_type_tables")).all()
     assert [tuple(row) for row in rows] == [("thing", "things", 1)]
+
+
+def test_members_of_before_have_come_and_names_of_before_stay(empty_url: str) -> None:
+    with engine_of(empty_url) as engine:
+        with engine.begin() as connection, as_file(files("rowstream.database").joinpath("migrations")) as folder:
+            config = alembic.config.Config()
+            config.set_main_option("script_location", str(folder))
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "0005")
+            connection.execute(text("INSERT INTO users (id, email, name) VALUES (gen_random_uuid(), 'a@b', 'Ann')"))
+            connection.execute(
+                text("INSERT INTO organizations (id, name) SELECT gen_random_uuid(), unnest('{Acme,ACME}'::text[])")
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO memberships (organization_id, user_id, role, created_by)"
+                    " SELECT organizations.id, users.id, 'owner', 'tests' FROM organizations, users"
+                )
+            )
+        migrate(empty_url, [])
+        with engine.begin() as connection:
+            came = text("SELECT count(*) FROM memberships WHERE accepted_at = created_at AND name IS NULL")
+            assert connection.execute(came).scalar_one() == 2
+            connection.execute(text("UPDATE organizations SET name = 'Acme Ltd' WHERE name = 'ACME'"))
+        for statement in (
+            "UPDATE organizations SET name = 'ACME LTD' WHERE name = 'Acme'",
+            "INSERT INTO organizations (id, name) VALUES (gen_random_uuid(), 'acme')",
+        ):
+            with pytest.raises(sqlalchemy.exc.IntegrityError, match="organizations_name_key"), engine.begin() as other:
+                other.execute(text(statement))
 
 
 def test_a_record_type_gets_a_typed_table_with_its_key(database_url: str, engine: Engine) -> None:

@@ -34,7 +34,7 @@ WRITE = {INSERT, UPDATE, DELETE}
 WRITERS = {
     "organizations": {},
     "users": {KEYS_ROLE: {INSERT, UPDATE}},
-    "memberships": {GATEWAY_ROLE: WRITE},
+    "memberships": {GATEWAY_ROLE: WRITE},  # and KEYS_ROLE one column, when somebody came
     "api_keys": {GATEWAY_ROLE: {INSERT, UPDATE}},  # and KEYS_ROLE two columns, when and whence it was last used
     "refresh_tokens": {KEYS_ROLE: WRITE},
     "request_nonces": {KEYS_ROLE: {INSERT, DELETE}},

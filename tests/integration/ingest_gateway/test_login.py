@@ -162,6 +162,22 @@ class TestLogIn:
         assert ask(api, by_id["access_token"]) == 401
         refused(refresh(api, by_id["refresh_token"]), 401, "invalid_refresh_token")
 
+    def test_an_invitation_changes_nothing_about_how_one_logs_in(self, api: httpx.Client, url: str) -> None:
+        email = make_person(url, "viewer")
+        name = f"stranger to {email}"
+        people.join(url, email, "owner", servers.make_organization(url, name), accepted=False)
+        assert session_of(api, email)["organization"]["name"] == "default"
+        assert session_of(api, email, organization=name)["organization"]["name"] == name
+        listed = refused(log_in(api, email), 409, "organization_not_named")["organizations"]
+        assert [one["name"] for one in listed] == ["default", name]
+
+    def test_who_is_only_invited_names_nothing_and_accepts(self, api: httpx.Client, url: str) -> None:
+        email = make_person(url)
+        execute(url, "UPDATE memberships SET accepted_at = NULL FROM users WHERE user_id = id AND email = %s", email)
+        assert session_of(api, email)["organization"]["name"] == "default"
+        people.join(url, email, "owner", servers.make_organization(url, f"stranger to {email}"), accepted=False)
+        assert session_of(api, email)["organization"]["name"] == "default"
+
     def test_who_is_in_no_organization_is_told_so(self, api: httpx.Client, url: str) -> None:
         email = make_person(url)
         execute(url, "DELETE FROM memberships USING users WHERE user_id = id AND email = %s", email)
@@ -187,6 +203,7 @@ class TestLogIn:
             {"password": "x" * 257},
             {"password": ["x"]},
             {"organization": ""},
+            {"organization": "\x00"},
             {"more": 1},
         ],
     )

@@ -132,6 +132,10 @@ class TestStart:
         assert {"HttpOnly", "SameSite=lax", "Max-Age=600", "Path=/"} <= set(cookie.split("; "))
         assert not any(asked[0][name][0] in cookie for name in ("state", "nonce"))
 
+    @pytest.mark.parametrize("organization", ["", "%00", "a%1Fb", "x" * 201])
+    def test_an_organization_that_cannot_be_is_refused(self, api: httpx.Client, organization: str) -> None:
+        refused(api.get(f"{START}?organization={organization}"), 422, "invalid_request")
+
     def test_by_https_the_cookie_is_for_https_and_this_host_alone(
         self, url: str, liar: Liar, object_store: servers.Server, tmp_path: Path
     ) -> None:
@@ -185,6 +189,14 @@ class TestCallback:
         refused(through(api, liar), 409, "organization_not_named")
         assert through(api, liar, organization=f"other of {email}").json()["organization"]["id"] == str(other)
         refused(through(api, liar, organization="nobody's"), 403, "no_membership")
+
+    def test_an_invitation_changes_nothing_about_how_one_logs_in(self, api: httpx.Client, liar: Liar, url: str) -> None:
+        email = somebody(url, liar)
+        name = f"stranger to {email}"
+        people.join(url, email, "owner", servers.make_organization(url, name), accepted=False)
+        assert through(api, liar).json()["organization"]["name"] == "default"
+        assert through(api, liar, organization=name).json()["organization"]["name"] == name
+        refused(through(api, liar), 409, "organization_not_named")
 
     def test_a_disabled_person_is_not_let_in(self, api: httpx.Client, liar: Liar, url: str) -> None:
         email = somebody(url, liar)
