@@ -140,7 +140,10 @@ def _by_key(request: Request, gateway: Gateway, key: str) -> Caller:
     with retryable_errors(), gateway.keys.connect() as connection:
         holder = holder_of(connection, key)
     if holder is None:
-        advice = "the API key is unknown, expired or revoked; ask whoever runs rowstream for a new one"
+        advice = (
+            "the API key is unknown, expired or revoked, or its organization is closed; ask whoever runs rowstream for"
+            " a new one (`rowstream key create`), or to open it again (`rowstream org set NAME --reopen`)"
+        )
         raise _unauthorized(advice, ', error="invalid_token"')
     return _with_key(request, gateway, holder)
 

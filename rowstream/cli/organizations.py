@@ -1,6 +1,8 @@
 """Commands about organizations: org create, list, show, set, close. They go to the database, as migrate does."""
 
+import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -11,8 +13,12 @@ from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption,
 from rowstream.cli.output import answer, answer_json, answer_table
 from rowstream.cli.words import count
 from rowstream.errors import Fatal
+from rowstream.stack.addresses import Addresses
+from rowstream.stack.state_dir import StateDir
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from rowstream.database.organizations import Organization
 
 _LARGEST = 2**63 - 1
@@ -142,18 +148,23 @@ def set_(
 def close(
     organization: OrganizationArgument,
     *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
     database: DatabaseOption = None,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     json: JsonOption = False,
 ) -> None:
     """Close an organization: from now on its keys and log-ins are refused. Its uploads come to their end, all stays.
 
-    `rowstream org set NAME --reopen` opens it again.
+    It says what will stop, and asks. `rowstream org set NAME --reopen` opens it again.
 
     Example: rowstream org close "Acme Ltd"
     """
     from rowstream.database import acts, organizations  # noqa: PLC0415 - as above
 
+    if not yes:
+        with transaction(database, state_dir) as connection:
+            what_stops = _what_stops(connection, organization_of(connection, organization), state_dir)
+        _ask(what_stops)
     with transaction(database, state_dir) as connection:
         found = organization_of(connection, organization)
         if found.closed_at is None:
@@ -163,7 +174,39 @@ def close(
     if json:
         answer_json(asdict(closed))
     else:
-        answer(f"{closed.name} ({closed.id}) is closed")
+        answer(f"{closed.name} ({closed.id}) is closed; `rowstream org set {closed.id} --reopen` opens it again")
+
+
+def _what_stops(connection: "Connection", organization: "Organization", state_dir: Path) -> str | None:
+    """What the closing of an organization ends, for people to read; None if it is closed already."""
+    from rowstream.database import keys  # noqa: PLC0415 - as above
+
+    if organization.closed_at:
+        return None
+    valid = [key for key in keys.stored_keys(connection, organization.id) if key.state == "valid"]
+    said = f"closing {organization.name} ends its people's log-ins and its keys, {count(len(valid))} of them valid now"
+    system = Addresses.saved(StateDir(state_dir))
+    holder = keys.holder_of(connection, system.api_key) if system else None
+    if holder is not None and holder.organization_id == organization.id:
+        said += (
+            f"; one of them is the key of the commands on {state_dir}: upload, status and all others that ask the API"
+        )
+    return said
+
+
+def _ask(what_stops: str | None) -> None:
+    """Go on only if somebody agrees.
+
+    Raises:
+        WrongUsage: there is nobody to ask.
+        Fatal: they do not agree.
+    """
+    if what_stops is None:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUsage(f"{what_stops}; there is nobody to ask here, so give --yes if that is what you want")
+    if not typer.confirm(f"{what_stops}. Close it?", err=True):
+        raise Fatal("nothing was changed")
 
 
 def _chosen(name: str | None, policy: str | None, quotas: dict[str, str | None]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from rowstream.database.access_tables import acts
 from rowstream.database.sessions import Lifetimes
 from rowstream.runtime import secrets
 from rowstream.runtime.passwords import is_right
+from rowstream.stack.addresses import Addresses
+from rowstream.stack.state_dir import StateDir
 from tests.engines import engine_of
 from tests.unit.cli.support import Result, run
 
@@ -48,6 +50,19 @@ def trail(engine: Engine, organization: object) -> list[tuple[str, str, str]]:
         return [tuple(row) for row in connection.execute(query.order_by(acts.c.id))]
 
 
+class Terminal(io.StringIO):
+    """Standard input of somebody who sits there."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def system_on(folder: Path, url: str, key: str) -> None:
+    """Let a system be running on a state folder, as far as commands see."""
+    system = Addresses(gateway="", broker="", database=url, storage="", bucket="", api_key=key, metrics={})
+    system.save(StateDir(folder))
+
+
 class TestOrganizations:
     def test_one_is_made_shown_changed_closed_and_opened(self, database_url: str, engine: Engine) -> None:
         made = done(database_url, "org", "create", "Acme Ltd", "--max-open-uploads", "5")
@@ -57,7 +72,7 @@ class TestOrganizations:
         )
         assert (changed["duplicate_policy"], changed["max_open_uploads"]) == ("refuse", None)
         assert done(database_url, "org", "show", str(made["id"])) == changed
-        assert done(database_url, "org", "close", "Acme Ltd")["closed_at"]
+        assert done(database_url, "org", "close", "Acme Ltd", "--yes")["closed_at"]
         assert done(database_url, "org", "set", "Acme Ltd", "--reopen")["closed_at"] is None
         listed = json.loads(command(database_url, "org", "list", "--json").out)["items"]
         assert [one["name"] for one in listed] == ["Acme Ltd", "default"]
@@ -75,12 +90,34 @@ class TestOrganizations:
         key = done(database_url, "key", "create", "a key", "--organization", "Acme Ltd")["key"]
         with engine.connect() as connection:
             assert keys.holder_of(connection, str(key))
-        done(database_url, "org", "close", "Acme Ltd")
+        done(database_url, "org", "close", "Acme Ltd", "--yes")
         with engine.connect() as connection:
             assert keys.holder_of(connection, str(key)) is None
         refused = command(database_url, "key", "create", "another", "--organization", "Acme Ltd")
         assert (refused.code, refused.out) == (1, "")
         assert "is closed" in refused.err
+
+    def test_where_nobody_can_be_asked_none_is_closed_without_yes(self, database_url: str, tmp_path: Path) -> None:
+        key = str(done(database_url, "key", "create", "of the commands")["key"])
+        system_on(tmp_path, database_url, key)
+        close = "org", "close", "default", "--state-dir", str(tmp_path)
+        refused = command(database_url, *close)
+        assert (refused.code, refused.out) == (2, "")
+        assert "its keys, 1 of them valid now" in refused.err
+        assert f"the key of the commands on {tmp_path}" in refused.err
+        assert "--yes" in refused.err
+        assert done(database_url, "org", "show", "default")["closed_at"] is None
+        closed = command(database_url, *close, "--yes")
+        assert (closed.code, "--reopen" in closed.out) == (0, True)
+        assert command(database_url, *close).code == 0, "it is closed already"
+
+    @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 1)])
+    def test_somebody_at_a_terminal_is_asked(self, answer: str, code: int, database_url: str) -> None:
+        with mock.patch.object(sys, "stdin", Terminal(f"{answer}\n")):
+            result = run("org", "close", "default", ROWSTREAM_DATABASE__URL=database_url)
+        assert result.code == code, result.err
+        assert "Close it?" in result.err
+        assert bool(done(database_url, "org", "show", "default")["closed_at"]) is (code == 0)
 
     @pytest.mark.parametrize(
         ("arguments", "code", "said"),
@@ -88,6 +125,7 @@ class TestOrganizations:
             (("create", " "), 2, "needs a name"),
             (("create", "a\x1bb"), 2, "can be seen"),
             (("create", "default"), 1, "already"),
+            (("create", "Default"), 1, "already"),
             (("create", "x", "--duplicate-policy", "maybe"), 2, "refuse, warn or allow"),
             (("set", "default", "--max-open-uploads", "0"), 2, "--max-open-uploads takes a number from 1"),
             (("set", "default", "--max-open-uploads", "9" * 5_000), 2, "takes a number"),
