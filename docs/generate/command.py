@@ -13,7 +13,7 @@ _EXAMPLE = re.compile(r"^Example: (.*)$", re.MULTILINE)
 _EXIT_CODES = [
     ("0", "done"),
     ("1", "what was asked for failed"),
-    ("2", "wrong usage, or no system runs (or answers)"),
+    ("2", "wrong usage, a key that is not let in (HTTP 401 or 403), or no system runs (or answers)"),
 ]
 
 
@@ -28,7 +28,8 @@ def page() -> str:
         "Answers go to standard output; progress, notes and errors to standard error. Exit codes:",
         table(["code", "means"], _EXIT_CODES),
         "A command finds the running system through `--state-dir`, or through the variables `ROWSTREAM_URL` and "
-        "`ROWSTREAM_API_KEY`, which win.",
+        "`ROWSTREAM_API_KEY`, which win. The key of the system on the state folder is sent to that system alone: with "
+        "another `ROWSTREAM_URL`, `ROWSTREAM_API_KEY` has to be set.",
         *_panels(group),
     )
 

@@ -17,6 +17,7 @@ from rowstream.errors import RowstreamError
 from rowstream.kafka.topics import Topic, topic_partitions, topics_with
 from rowstream.records.registry import announced, record_types
 from rowstream.runtime.settings import KafkaSettings, StorageSettings
+from rowstream.stack import ports
 from rowstream.stack.addresses import Addresses, without_password
 from rowstream.stack.broker import BROKER, PARTITIONS
 from rowstream.stack.object_store import STORAGE
@@ -103,11 +104,10 @@ def _disk(state: StateDir) -> str:
 def _state_folder(state: StateDir) -> str:
     if not state.path.exists():
         return f"{state.path}, not there yet; `rowstream up` makes it"
-    mode = state.path.stat().st_mode
     if state.path.stat().st_uid != os.geteuid():
         raise Wrong(f"{state.path} belongs to another user", "run as that user, or give a folder with --state-dir")
-    if mode & 0o066:
-        raise Wrong(f"{state.path} can be read by others ({mode & 0o777:o})", f"chmod 700 {state.path}")
+    if mode := state.open_mode():
+        raise Wrong(f"{state.path} can be read by others ({mode:o})", f"chmod 700 {state.path}")
     return str(state.path)
 
 
@@ -117,8 +117,12 @@ def _record_types() -> str:
 
 def _ready(url: str, state: StateDir) -> str:
     where = urlsplit(url)
+    port = where.port or 80
+    if stranger := ports.stranger(port, state.holder()):
+        advice = "stop that program; or end `rowstream up` and start it again, for the API with another --port"
+        raise Wrong(f"another program holds {where.netloc}: {stranger}", advice)
     try:
-        status, body = get(where.port or 80, where.path)
+        status, body = get(port, where.path)
     except (OSError, http.client.HTTPException) as error:
         advice = f"is `rowstream up` still running? its logs: {state.logs}"
         raise Wrong(f"{where.netloc} does not answer ({error})", advice) from None

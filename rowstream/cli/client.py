@@ -1,13 +1,17 @@
 """Finds the running system and talks to its API."""
 
+import http
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from rowstream.cli.options import WrongUsage
 from rowstream.errors import Fatal, RowstreamError
+from rowstream.stack import ports
 from rowstream.stack.addresses import Addresses
 from rowstream.stack.state_dir import StateDir
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
 _TIMEOUT = 30.0
+_NOT_LET_IN = frozenset({http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN})
 
 
 class NoSystem(Fatal):
@@ -30,6 +35,10 @@ class ApiError(RowstreamError):
         self.problem = problem
 
 
+class NotLetIn(ApiError):
+    """The API does not know the key, or the key may not do this: another one is needed."""
+
+
 @dataclass(frozen=True)
 class Target:
     """The API to talk to, and the key to show it."""
@@ -41,21 +50,54 @@ class Target:
 def find(state_dir: Path, environment: Mapping[str, str] = os.environ) -> Target:
     """The API named by ROWSTREAM_URL and ROWSTREAM_API_KEY, otherwise that of the system on this state folder.
 
+    The key of the system on the state folder is for that system alone: no other URL and no other program gets it.
+
     Raises:
         NoSystem: there is neither; says how to start or name one.
+        WrongUsage: ROWSTREAM_URL is no URL.
     """
-    url, key = environment.get("ROWSTREAM_URL"), environment.get("ROWSTREAM_API_KEY")
-    if url and key:
-        return Target(url.rstrip("/"), key)
-    system = Addresses.saved(StateDir(state_dir))
-    if system is not None:
-        return Target((url or system.gateway).rstrip("/"), key or system.api_key)
+    url, key = environment.get("ROWSTREAM_URL", "").rstrip("/"), environment.get("ROWSTREAM_API_KEY")
+    state = StateDir(state_dir)
+    system = Addresses.saved(state)
     if url:
-        raise NoSystem(f"no key for {url}: set ROWSTREAM_API_KEY")
-    raise NoSystem(
-        f"no system runs on {state_dir}: start one with `rowstream up`, name its folder with --state-dir, "
-        "or set ROWSTREAM_URL and ROWSTREAM_API_KEY"
-    )
+        _check_url(url)
+        if key:
+            return Target(url, key)
+        if system is None or url != system.gateway:
+            raise NoSystem(
+                f"ROWSTREAM_URL is set, to {url}, and ROWSTREAM_API_KEY is not: set it to a key of that system, or "
+                "unset ROWSTREAM_URL to talk to the one on the state folder"
+            )
+    if system is None:
+        raise NoSystem(
+            f"no system runs on {state_dir}: start one with `rowstream up`, name its folder with --state-dir, "
+            "or set ROWSTREAM_URL and ROWSTREAM_API_KEY"
+        )
+    _check_no_stranger(system.gateway, state)
+    return Target(system.gateway, key or system.api_key)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        fault = "" if parts.scheme in {"http", "https"} else "it has to begin with http:// or https://"
+        fault = fault or ("" if parts.hostname and parts.port != 0 else "it names no host")
+    except ValueError as error:
+        fault = str(error)
+    if fault:
+        raise WrongUsage(f"ROWSTREAM_URL is {url!r}, which is no URL such as https://rowstream.example: {fault}")
+
+
+def _check_no_stranger(gateway: str, state: StateDir) -> None:
+    """Raises NoSystem if a program that the system's `up` did not start holds the gateway's port: it gets no key."""
+    where = urlsplit(gateway)
+    if where.hostname != "127.0.0.1" or where.port is None:
+        return
+    if stranger := ports.stranger(where.port, state.holder()):
+        raise NoSystem(
+            f"port {where.port}, where the API of the system on {state.path} should answer, is held by {stranger}, "
+            "which gets no key: stop it, or run `rowstream up` with another --port"
+        )
 
 
 @contextmanager
@@ -64,14 +106,16 @@ def api(target: Target) -> Iterator["httpx.Client"]:
 
     Raises:
         NoSystem: nothing answers there.
-        ApiError: the API said no.
+        NotLetIn: the API does not take the key.
+        ApiError: the API said no to something else.
     """
     import httpx  # noqa: PLC0415 - a fifth of a second that only the commands that need it pay
 
     def refuse(response: httpx.Response) -> None:
         if response.is_error:
             response.read()
-            raise ApiError(response.status_code, _problem(response))
+            kind = NotLetIn if response.status_code in _NOT_LET_IN else ApiError
+            raise kind(response.status_code, _problem(response))
 
     client = httpx.Client(
         base_url=target.url,

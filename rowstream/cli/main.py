@@ -34,7 +34,7 @@ from rowstream.cli import (
     uploads,
     users,
 )
-from rowstream.cli.client import NoSystem
+from rowstream.cli.client import NoSystem, NotLetIn
 from rowstream.cli.options import WrongUsage
 from rowstream.cli.output import answer, note
 from rowstream.cli.proxies import without_proxy_here
@@ -191,11 +191,14 @@ def rowstream(
 
 
 def main() -> None:
-    """Run the command; exits with 0, with 1 when what was asked for failed, with 2 on wrong usage or no system."""
+    """Run the command.
+
+    Exits with 0, with 1 when what was asked for failed, with 2 on wrong usage, a key that is not let in, or no system.
+    """
     os.environ.update(without_proxy_here(os.environ))
     try:
         app()
-    except (NoSystem, WrongUsage) as error:
+    except (NoSystem, NotLetIn, WrongUsage) as error:
         _leave(error, WRONG_USAGE)
     except RowstreamError as error:
         _leave(error, FAILED)

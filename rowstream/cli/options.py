@@ -17,6 +17,9 @@ StateDirOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace a file that is there; without it, such a file is left alone.")
+]
 
 DEFAULT_STATE_DIR = Path(".rowstream")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rowstream.cli.files import output_file
-from rowstream.cli.options import JsonOption, WrongUsage
+from rowstream.cli.options import ForceOption, JsonOption, WrongUsage
 from rowstream.cli.output import answer, answer_json, answer_table
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def record_types(*, json: JsonOption = False) -> None:
         )
 
 
-def template(record_type: TypeArgument, *, output: OutputOption = None) -> None:
+def template(record_type: TypeArgument, *, output: OutputOption = None, force: ForceOption = False) -> None:
     """Write a CSV file to fill in: the header, and two records as examples.
 
     Example: rowstream template member_certification --output members.csv
@@ -55,7 +55,7 @@ def template(record_type: TypeArgument, *, output: OutputOption = None) -> None:
     from rowstream.records import sample as samples  # noqa: PLC0415 - heavy, only needed here
 
     text = samples.template(_find(record_type))
-    with output_file(output) as target:
+    with output_file(output, force=force) as target:
         target.write(text.encode())
 
 
@@ -73,6 +73,7 @@ def sample(
             help="Also write what must be rejected: a JSON object a line with row_number, error_code, error_codes."
         ),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write a realistic file of records, some with faults planted, to try things with.
 
@@ -84,10 +85,11 @@ def sample(
         raise WrongUsage("--bad and --duplicates are shares of the same records: together they may be 1 at most")
     found = _find(record_type)
     with ExitStack() as files:
-        target = files.enter_context(output_file(output))
+        target = files.enter_context(output_file(output, force=force))
         truths = None
         if truth:
-            truths = io.TextIOWrapper(files.enter_context(output_file(truth)), encoding="utf-8", write_through=True)
+            unwrapped = files.enter_context(output_file(truth, force=force))
+            truths = io.TextIOWrapper(unwrapped, encoding="utf-8", write_through=True)
             files.callback(truths.detach)  # the file below it is closed by its own context
         samples.write_sample(found, rows, output=target, truth=truths, bad=bad, duplicates=duplicates, seed=seed)
 

@@ -23,7 +23,7 @@ _KEPT = (
 
 
 class StartView:
-    """Lines on stderr: where a person looks, one for each part that is ready and what is still missing below."""
+    """Lines on stderr, one for each part that is ready; where a person looks, what is still missing below."""
 
     def __init__(self, state_dir: Path, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -46,6 +46,8 @@ class StartView:
         match event:
             case Starting(parts):
                 self._missing = list(parts)
+                if not self._status:
+                    note(f"{_clock()} {self._what}: {', '.join(parts)}")
             case Ready(part, seconds):
                 self._ready(part, seconds)
             case Ended(part, reason, delay, log):
@@ -72,6 +74,8 @@ class StartView:
             note(f"{_clock()} {part} is ready again")
         elif self._status:
             self._console.print(f"[green]✓[/] {part} [dim]{seconds:.1f} s[/]")
+        else:
+            note(f"{_clock()} {part} is ready ({seconds:.1f} s)")
         if part in self._missing:
             self._missing.remove(part)
 

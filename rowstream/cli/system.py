@@ -54,6 +54,9 @@ def up(
     options = Options(
         state_dir=state_dir, processors=processors, port=port, broker=broker, database=database, storage=storage
     )
+    state = StateDir(state_dir)
+    if mode := state.open_mode():
+        note(f"the state folder {state.path} can be read by others ({mode:o}); chmod 700 {state.path} keeps them out")
     asyncio.run(_until_signal(options, json=json))
 
 

@@ -17,7 +17,7 @@ from rowstream.cli.client import ApiError, api, find
 from rowstream.cli.figures import ENDED, SUCCEEDED
 from rowstream.cli.files import output_file
 from rowstream.cli.local_file import local_file
-from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption, WrongUsage
+from rowstream.cli.options import DEFAULT_STATE_DIR, ForceOption, JsonOption, StateDirOption, WrongUsage
 from rowstream.cli.output import answer, answer_json, answer_rich, note
 from rowstream.cli.sending import PARTS_ABOVE, Interrupted, send
 from rowstream.errors import Fatal
@@ -64,7 +64,8 @@ def upload(
             envvar="ROWSTREAM_PARTS_ABOVE",
             min=0,
             metavar="BYTES",
-            help="A file with more bytes is sent in parts, some side by side, and can be gone on with.",
+            help="A file with more bytes is sent in parts, some side by side; one that was begun so is gone on with, "
+            "whatever this says then.",
         ),
     ] = PARTS_ABOVE,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
@@ -76,14 +77,14 @@ def upload(
     from there, tomorrow as well; uploads that nobody goes on with are given up after a week.
 
     Exits with 0 if the upload is accepted or, with --wait, completed; with 1 if it failed or was cancelled; with 2 on
-    wrong usage, or if no system runs. Rejected records are an outcome, not a failure.
+    wrong usage, if the key is not let in, or if no system runs. Rejected records are an outcome, not a failure.
 
     Example: rowstream upload members.csv --record-type member_certification --wait
     """
     watched = sys.stderr.isatty() and not json
     with local_file(file) as source, api(find(state_dir)) as client:
         with progress.view(source.name, source.size, silent=json) as view:
-            with may_be_resumed(file, record_type, state_dir):
+            with may_be_resumed(file, record_type, parts_above, state_dir):
                 found = send(client, source, record_type, view.sent, parts_above=parts_above, resume=resume)
             if wait or (wait is None and watched):
                 with going_on(found["id"], state_dir):
@@ -138,15 +139,18 @@ def errors(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write; without it, standard output.")
     ] = None,
+    force: ForceOption = False,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
 ) -> None:
     """Get the rejected records of an upload, each with what was wrong.
+
+    A file that is there is left alone, since it may have been corrected meanwhile; --force replaces it.
 
     Example: rowstream errors 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f --output rejected.csv
     """
     with known(upload_id), api(find(state_dir)) as client:
         blocks = asking.report(client, upload_id, "jsonl" if form == "json" else "csv", code)
-        with output_file(output) as target:
+        with output_file(output, force=force) as target:
             for block in blocks:
                 target.write(block)
     if output:
@@ -210,12 +214,13 @@ def going_on(upload_id: str, state_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def may_be_resumed(file: Path, record_type: str, state_dir: Path) -> Iterator[None]:
+def may_be_resumed(file: Path, record_type: str, parts_above: int, state_dir: Path) -> Iterator[None]:
     """Say on Ctrl-C how to go on with what was sent so far."""
     try:
         yield
     except Interrupted:
-        command = f"rowstream upload {shlex.quote(str(file))} --record-type {record_type}{here(state_dir)}"
+        above = "" if parts_above == PARTS_ABOVE else f" --parts-above {parts_above}"
+        command = f"rowstream upload {shlex.quote(str(file))} --record-type {record_type}{above}{here(state_dir)}"
         note(f"what was sent is kept; {command} goes on from there")
         raise typer.Exit(_INTERRUPTED) from None
 

@@ -28,6 +28,8 @@ from typing import Any
 from rowstream.errors import Fatal
 
 SECRETS = "secrets.json"
+_LOCK = "lock"
+_OTHERS = 0o066
 NEEDED_BYTES = 500_000_000
 
 
@@ -62,6 +64,11 @@ class StateDir:
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise Fatal(f"the state folder {self.path} may not be written to; give another one with --state-dir")
 
+    def open_mode(self) -> int | None:
+        """Its mode if others than its owner may read or write in it; None if they may not, or it is not there."""
+        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0
+        return mode if mode & _OTHERS else None
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder: no other `up` may run on it meanwhile, and the kernel lets go when this process ends.
@@ -69,7 +76,7 @@ class StateDir:
         Raises:
             AlreadyRunning: another one holds it; says which process.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,6 +91,11 @@ class StateDir:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+    def holder(self) -> int | None:
+        """The process id of the `up` that holds the folder, or held it last."""
+        said = self.read(_LOCK)
+        return int(said) if said and said.isdecimal() else None
 
     def write(self, name: str, text: str) -> None:
         """Store a small file that only its owner may read; readers see the old text or the new one, never half."""

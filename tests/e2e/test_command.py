@@ -144,11 +144,14 @@ def test_errors_as_csv_can_be_corrected_and_handed_in_again(place: Place, done: 
     result = place.run("errors", done["id"], "--output", str(report))
     assert (result.code, result.out, result.err) == (0, "", f"{report} written\n")
     assert place.run("errors", done["id"]).out.encode() == report.read_bytes()
+    again = place.run("errors", done["id"], "--output", str(report))
+    assert (again.code, again.out) == (2, "")
+    assert "is there already; give another name, or --force" in again.err
     rows = list(csv.DictReader(io.StringIO(report.read_text(), newline="")))
     assert len(rows) == done["failed_records"]
-    again = place.uploaded(report)
-    assert again["status"] == "completed"
-    assert again["total_records"] == len(rows)
+    corrected = place.uploaded(report)
+    assert corrected["status"] == "completed"
+    assert corrected["total_records"] == len(rows)
 
 
 def test_errors_of_one_code(place: Place, done: dict[str, Any]) -> None:
@@ -307,7 +310,7 @@ def test_a_proxy_is_not_asked_for_what_is_here(place: Place) -> None:
 
 def test_a_wrong_key_and_no_system_are_said(place: Place, tmp_path: Path) -> None:
     wrong = run("status", ROWSTREAM_URL=place.addresses.gateway, ROWSTREAM_API_KEY="rs_wrong")
-    assert wrong.code == 1
+    assert wrong.code == 2
     assert "HTTP 401" in wrong.err
     nowhere = run("status", "--state-dir", str(tmp_path))
     assert nowhere.code == 2

@@ -289,12 +289,52 @@ def test_a_signal_during_the_start_leaves_nothing(place: Place) -> None:
     assert gone(children)
 
 
+def test_a_folder_that_others_may_read_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o755)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        said = Place(tmp_path).run("up", "--state-dir", "state", "--port", str(port)).stderr
+    folder = tmp_path / "state"
+    assert said.startswith(f"the state folder {folder} can be read by others (755); chmod 700 {folder} keeps them out")
+
+
 def test_a_taken_port_is_one_line_that_says_whose_it_is(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         refused = Place(tmp_path).run("up", "--state-dir", "state", "--port", str(port))
     assert refused.returncode == 1
     assert re.fullmatch(rf"rowstream: port {port} is taken by .* \(process {os.getpid()}\); .*--port\n", refused.stderr)
+
+
+def test_a_program_that_takes_the_port_of_the_api_meanwhile_is_named_and_gets_no_key(place: Place) -> None:
+    with place.up() as up, socket.socket() as stranger:
+        port = int(re.findall(r"gateway http://127.0.0.1:(\d+)", up.answer)[0])
+        (place.folder / "ingest_gateway.py").write_text("raise SystemExit(3)")
+        up.child("ingest_gateway").kill()
+        until(lambda: "ingest_gateway ended with code 3" in up.notes)
+        (place.folder / "ingest_gateway.py").write_text(STAND_IN)
+        until(lambda: binds(stranger, port))
+        stranger.listen()
+        taken = rf"ingest_gateway cannot be started: port {port} is taken by .* \(process {os.getpid()}\); .*--port; st"
+        until(lambda: re.search(taken, up.notes) is not None)
+        refused = place.run("status", "--state-dir", str(place.state))
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"(process {os.getpid()}), which gets no key" in refused.stderr
+        ill = place.run("doctor", "--state-dir", str(place.state))
+        assert f"another program holds 127.0.0.1:{port}" in " ".join(ill.stdout.split())
+        assert "ingest_gateway is ready again" not in up.notes
+
+        stranger.close()
+        until(lambda: "ingest_gateway is ready again" in up.notes)
+
+
+def binds(stranger: socket.socket, port: int) -> bool:
+    stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with suppress(OSError):
+        stranger.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,14 @@ def test_each_process_of_a_service_is_looked_at(tmp_path: Path) -> None:
     ]
     gateway = checks.look(next(iter(checks.system_checks(system, StateDir(tmp_path)))))
     assert gateway.found.startswith("127.0.0.1:1 does not answer")
+
+
+def test_another_program_that_answers_like_a_service_is_found_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+        metrics = {"ingest_gateway": (f"http://{where}/metrics",)}
+        system = Addresses(gateway="", broker="", database="", storage="", bucket="", api_key="", metrics=metrics)
+        finding = checks.look(next(iter(checks.system_checks(system, StateDir(tmp_path)))))
+    assert finding.found.startswith(f"another program holds {where}: ")
+    assert finding.found.endswith(f"(process {os.getpid()})")
+    assert "--port" in finding.advice

@@ -1,14 +1,18 @@
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from rowstream.cli.client import ApiError, NoSystem, Target, api, explain, find
+from rowstream.cli.client import ApiError, NoSystem, NotLetIn, Target, api, explain, find
+from rowstream.cli.options import WrongUsage
 from rowstream.stack import ports
 from rowstream.stack.addresses import Addresses
 from rowstream.stack.state_dir import StateDir
+from tests.unit.cli.support import run
 
 
 @pytest.fixture
@@ -29,13 +33,46 @@ def test_the_environment_wins(running: Path) -> None:
     assert find(running, {"ROWSTREAM_API_KEY": "rs_there"}) == Target("http://here:8000", "rs_there")
 
 
+def test_the_key_of_the_state_folder_is_for_its_system_alone(running: Path) -> None:
+    assert find(running, {"ROWSTREAM_URL": "http://here:8000/"}) == Target("http://here:8000", "rs_here")
+    with pytest.raises(NoSystem, match=r"https://there, and ROWSTREAM_API_KEY is not"):
+        find(running, {"ROWSTREAM_URL": "https://there"})
+
+
+def test_a_program_that_holds_the_port_of_the_api_gets_no_key(url: str, tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    Addresses(gateway=url, broker="", database="", storage="", bucket="", api_key="rs_here", metrics={}).save(state)
+    for holder in (None, os.getpid()):
+        if holder:
+            state.write("lock", str(holder))
+        with pytest.raises(NoSystem, match=rf"is held by .* \(process {os.getpid()}\), which gets no key"):
+            find(tmp_path, {"ROWSTREAM_API_KEY": "rs_there"})
+    state.write("lock", str(os.getppid()))  # who listens is its child
+    assert find(tmp_path, {}) == Target(url, "rs_here")
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
-    [({}, "no system runs on .*`rowstream up`"), ({"ROWSTREAM_URL": "https://there"}, "set ROWSTREAM_API_KEY")],
+    [({}, "no system runs on .*`rowstream up`"), ({"ROWSTREAM_URL": "https://there"}, "ROWSTREAM_API_KEY is not")],
 )
 def test_what_is_missing_is_said(environment: dict[str, str], said: str, tmp_path: Path) -> None:
     with pytest.raises(NoSystem, match=said):
         find(tmp_path, environment)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("127.0.0.1:8055", "has to begin with http://"),
+        ("rowstream.example", "has to begin with http://"),
+        ("ftp://there", "has to begin with http://"),
+        ("https://", "has to begin|names no host"),
+        ("http://there:port", "Port could not be cast"),
+    ],
+)
+def test_what_is_no_url_is_said_as_such(url: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match=rf"ROWSTREAM_URL is '.*', which is no URL .*({said})"):
+        find(tmp_path, {"ROWSTREAM_URL": url, "ROWSTREAM_API_KEY": "rs_there"})
 
 
 def test_a_key_is_not_shown() -> None:
@@ -65,6 +102,10 @@ def test_a_problem_in_one_line(problem: dict[str, object], said: str) -> None:
 
 class Handler(BaseHTTPRequestHandler):
     """Answers 200 to the right key, a problem to a wrong one, and a page of a proxy to /page."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.do_GET()
 
     def do_GET(self) -> None:
         right = self.headers["Authorization"] == "Bearer rs_right"
@@ -97,12 +138,22 @@ def test_the_key_is_sent_along(url: str) -> None:
 
 
 def test_a_refusal_is_raised_with_its_reason(url: str) -> None:
-    with pytest.raises(ApiError, match=r"^unknown key \(HTTP 401\)$") as caught, api(Target(url, "wrong")) as client:
+    with pytest.raises(NotLetIn, match=r"^unknown key \(HTTP 401\)$") as caught, api(Target(url, "wrong")) as client:
         client.get("/")
     assert caught.value.status == 401
     assert caught.value.problem["title"] == "Unauthorized"
     with pytest.raises(ApiError, match=r"^Bad Gateway \(HTTP 502\)$"), api(Target(url, "rs_right")) as client:
         client.get("/page")
+
+
+@pytest.mark.parametrize(
+    "verb", [("status",), ("upload", "--record-type", "things", __file__), ("errors", f"{UUID(int=1)}")]
+)
+def test_whoever_is_not_let_in_is_told_so_by_one_exit_code(verb: tuple[str, ...], url: str, tmp_path: Path) -> None:
+    environment = {"ROWSTREAM_URL": url, "ROWSTREAM_API_KEY": "rs_wrong", "XDG_STATE_HOME": str(tmp_path)}
+    result = run(*verb, **environment)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.endswith("rowstream: unknown key (HTTP 401)\n")
 
 
 def test_nobody_there_is_no_system() -> None:

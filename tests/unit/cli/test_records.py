@@ -38,6 +38,24 @@ def test_a_template_is_a_header_and_two_records(tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").read_text() == shown
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [(("template",), "--output"), (("sample", "--rows", "1"), "--output"), (("sample", "--rows", "1"), "--truth")],
+)
+def test_a_file_that_is_there_is_left_alone_unless_it_is_forced(
+    arguments: tuple[str, ...], option: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "filled-in"
+    file.write_text("by hand")
+    command = (*arguments, TYPE, option, str(file))
+    refused = run(*command)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == f"rowstream: {file} is there already; give another name, or --force to replace it\n"
+    assert file.read_text() == "by hand"
+    assert run(*command, "--force").code == 0
+    assert file.read_text() != "by hand"
+
+
 def test_a_sample_comes_with_its_truth(tmp_path: Path) -> None:
     output, truth = tmp_path / "s.csv", tmp_path / "t.jsonl"
     arguments = ("sample", TYPE, "--rows", "300", "--bad", "0.1", "--duplicates", "0.1", "--seed", "7")

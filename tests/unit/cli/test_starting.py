@@ -22,9 +22,14 @@ def play(view: StartView) -> None:
         view.tell(Ready("broker", 0.25))
 
 
-def test_where_nobody_looks_only_what_matters_later_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_gets_a_line_for_each_part_that_is_ready_and_for_what_matters_later(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     play(StartView(Path("state")))
     assert re.fullmatch(
+        r"\d\d:\d\d:\d\d starting on state: broker, splitter\n"
+        r"\d\d:\d\d:\d\d broker is ready \(0\.2 s\)\n"
+        r"\d\d:\d\d:\d\d splitter is ready \(1\.0 s\)\n"
         r"\d\d:\d\d:\d\d broker was killed by SIGKILL; starting it again in 0\.2 s \(log: broker\.log\)\n"
         r"\d\d:\d\d:\d\d broker is ready again\n",
         capsys.readouterr().err,

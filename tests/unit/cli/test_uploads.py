@@ -6,6 +6,7 @@ import typer
 from rowstream.cli import uploads
 from rowstream.cli.client import ApiError
 from rowstream.cli.options import DEFAULT_STATE_DIR
+from rowstream.cli.sending import PARTS_ABOVE, Interrupted
 from rowstream.errors import Fatal
 from tests.unit.cli.support import run
 
@@ -21,6 +22,22 @@ def test_to_leave_off_waiting_is_not_to_cancel(
         raise KeyboardInterrupt
     assert left.value.exit_code == 130
     assert capsys.readouterr().err == f"the upload goes on; {command} how\n"
+
+
+@pytest.mark.parametrize(
+    ("parts_above", "command"),
+    [(PARTS_ABOVE, "'a b.csv' --record-type t goes on"), (5, "'a b.csv' --record-type t --parts-above 5 goes on")],
+)
+def test_what_broke_off_can_be_gone_on_with_by_the_command_that_is_named(
+    parts_above: int, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        pytest.raises(typer.Exit) as left,
+        uploads.may_be_resumed(Path("a b.csv"), "t", parts_above, DEFAULT_STATE_DIR),
+    ):
+        raise Interrupted
+    assert left.value.exit_code == 130
+    assert capsys.readouterr().err == f"what was sent is kept; rowstream upload {command} from there\n"
 
 
 def test_an_empty_list_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,18 @@ def test_only_the_owner_may_enter(state: StateDir) -> None:
     assert mode(state.logs) == 0o700
 
 
+def test_a_folder_that_others_may_read_is_seen(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    assert state.open_mode() is None
+    state.make()
+    for own in (0o700, 0o711):  # the embedded database's user may have to pass
+        state.path.chmod(own)
+        assert state.open_mode() is None
+    for common in (0o755, 0o720):
+        state.path.chmod(common)
+        assert state.open_mode() == common
+
+
 def test_small_files_are_for_the_owner_alone(state: StateDir) -> None:
     state.write("api_key", "secret")
     state.write("api_key", "newer")
@@ -49,7 +61,11 @@ def test_the_second_to_lock_is_told_who_was_first(state: StateDir) -> None:
     assert "\n" not in str(caught.value)
     assert "--state-dir" in str(caught.value)
     with state.lock():
-        assert state.read("lock") == str(os.getpid())
+        assert state.holder() == os.getpid()
+
+
+def test_nobody_holds_a_folder_that_was_never_locked(state: StateDir) -> None:
+    assert state.holder() is None
 
 
 def test_too_little_room_is_said_with_numbers(state: StateDir) -> None:
