@@ -124,7 +124,7 @@ def _cancel(now: Standing, *, undo: bool) -> Order | None:
             # Rows can be taken out only once no attempt can load any more: the next one begins, and is cancelled.
             return Order(requested="cancel", undo=undo, retry=True)
         case "failed":
-            raise NotNow("cannot cancel it: its file was never accepted, so there is nothing of it", now)
+            return None  # its file was never accepted, so there is nothing of it
         case "completed":
             raise NotNow("cannot cancel it: it is completed, each of its records has its outcome", now)
     return Order(requested="cancel", undo=undo)

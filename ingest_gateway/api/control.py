@@ -8,7 +8,8 @@ from starlette import status
 
 from ingest_gateway import control, queries
 from ingest_gateway.access.caller import Caller, MayControlUploads
-from ingest_gateway.api.checks import UploadInPath, no_such_upload
+from ingest_gateway.api import doors
+from ingest_gateway.api.checks import UploadInPath, no_such_upload, shown_upload
 from ingest_gateway.api.idempotency import Once, OnceRoute
 from ingest_gateway.api.models import CancelRequest, Upload
 from ingest_gateway.api.roots import ROOTS, BothWays
@@ -60,8 +61,10 @@ def cancel(
     """Work on nothing more of the upload. Its loaded rows stay, or with `undo` are taken out again.
 
     A cancelled upload may still be asked to undo; `undone_at` says when that is done, `undone_records` how many rows
-    went.
+    went. One that still waits for its file has failed at once, and what came of the file is removed.
     """
+    if doors.drop(gateway, caller, upload_id):
+        return shown_upload(gateway, caller, upload_id)
     return _ask(gateway, caller, upload_id, Verb.CANCEL, response, undo=wanted.undo)
 
 

@@ -3,6 +3,8 @@
 Each function talks to the database and the object store, and may take as long as they do.
 """
 
+from uuid import UUID
+
 from starlette import status
 
 from ingest_gateway import accept, waiting
@@ -60,6 +62,22 @@ def refuse(gateway: Gateway, caller: Doer, place: accept.Place, reason: str) -> 
     if left:
         remove(gateway, left)
     raise no_text(reason)
+
+
+def drop(gateway: Gateway, caller: Doer, upload_id: UUID) -> bool:
+    """End an upload that still waits for its file, as the caller wishes; False if it does not wait (any more).
+
+    Nothing is kept of what came of the file.
+
+    Raises:
+        Retryable: the database does not answer.
+    """
+    with gateway.acting_for(caller.organization_id) as connection:
+        ended = waiting.drop(connection, caller, upload_id)
+        left = waiting.left_by(connection, upload_id) if ended else None
+    if left:
+        remove(gateway, left)
+    return ended
 
 
 def no_text(reason: str) -> Problem:

@@ -85,7 +85,7 @@ def cancel(
     Example: rowstream cancel 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f --undo
     """
     with _order(upload_id, "cancel", state_dir, undo=undo) as (client, _):
-        found = asking.until(client, upload_id, lambda now: now["status"] == "cancelled", _FOLLOWS_SECONDS)
+        found = asking.until(client, upload_id, lambda now: now["status"] in ("cancelled", "failed"), _FOLLOWS_SECONDS)
         if undo and found["status"] == "cancelled":
             found = asking.until(client, upload_id, lambda now: bool(now["undone_at"]), _UNDONE_SECONDS)
     if json:

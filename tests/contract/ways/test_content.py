@@ -189,6 +189,21 @@ def test_a_form_must_hold_one_file(
         assert stored.left(upload_id) == []
 
 
+def test_what_a_refused_or_broken_body_left_waiting_can_be_ended(api: httpx.Client, stored: Stored) -> None:
+    key, before = str(uuid4()), set(stored.waiting())
+    with raw(api, f"Content-Length: 1000\r\nIdempotency-Key: {key}") as line:
+        line.sendall(b"a,b\n")
+        servers.until(lambda: bool(set(stored.waiting()) - before), what="the upload")
+    (upload_id,) = set(stored.waiting()) - before
+    answers = [api.post(f"{ROOTS['api']}/{upload_id}/cancel") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 200]
+    for answer in answers:
+        assert (answer.json()["status"], answer.json()["failure_code"]) == ("failed", "S3_004")
+    assert upload_id not in stored.waiting()
+    assert stored.left(upload_id) == []
+    problem(send(api, b"a,b\n", key, filename="x.csv"), 409, "upload_given_up")
+
+
 @pytest.mark.parametrize(
     ("asked", "kind"),
     [
