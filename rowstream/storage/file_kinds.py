@@ -1,6 +1,7 @@
 """What a file is that is not text, told by its first bytes, and what its owner can do about it."""
 
 import codecs
+import re
 from dataclasses import dataclass
 
 SNIFF_BYTES = 8_192
@@ -47,14 +48,21 @@ _KINDS = (
     _Kind(b"Obj\x01", "an Avro file", _EXPORT),
     _Kind(b"SQLite format 3\x00", "an SQLite database", _EXPORT),
     _Kind(b"\x7fELF", "a program", _EXPORT),
+    _Kind(b"{\\rtf", "a text document (RTF) and no table", _EXPORT),
+    _Kind(b"<?xml ", "XML and no table", _EXPORT),
 )
 _WORKBOOK = _Kind(b"", "an Excel workbook (xlsx)", _SAVE_AS_CSV)
 _UTF16_WITHOUT_MARK = _Kind(b"", "text in UTF-16", _SAVE_AS_UTF8)
+_WEB_PAGE = _Kind(b"", "a web page (HTML) and no table", _EXPORT)
 _BINARY = _Kind(b"", "a binary file: many of its first bytes are no characters", _EXPORT)
 
 
+_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE)
+"""What a server gives in place of a file that one must log in for, or that is not there."""
+
+
 def what_is_no_text(start: bytes) -> str | None:
-    """What a file that is not UTF-8 text looks like, and the way out, as a sentence or two; None if it may be text.
+    """What a file that is no table of UTF-8 text looks like, and the way out, in sentences; None if it may be one.
 
     Args:
         start: The file's first `SNIFF_BYTES` bytes, or all of them.
@@ -68,6 +76,8 @@ def _kind_of(start: bytes) -> _Kind | None:
         if start.startswith(kind.magic):
             inside_workbook = kind.magic == b"PK\x03\x04" and (b"[Content_Types].xml" in start or b"xl/" in start)
             return _WORKBOOK if inside_workbook else kind
+    if _HTML.match(start):
+        return _WEB_PAGE
     if len(start) - len(start.translate(None, _CONTROL_CODES)) <= _CONTROL_SHARE * len(start):
         return None
     fewer, more = sorted((start[0::2].count(0), start[1::2].count(0)))
