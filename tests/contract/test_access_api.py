@@ -201,6 +201,12 @@ class TestKeys:
         assert not works(address, key["key"])
         assert [act["action"] for act in acts(admin)] == ["key.revoked", "key.made"]
 
+    def test_one_of_a_closed_organization_is_told_how_it_is_opened(
+        self, admin: httpx.Client, url: str, organization: UUID
+    ) -> None:
+        execute(url, "UPDATE organizations SET closed_at = now() WHERE id = %s", organization)
+        assert "rowstream org set NAME --reopen" in problem(admin.get(KEYS), 401, "unauthorized")["detail"]
+
     def test_pages_hold_each_key_once(self, admin: httpx.Client) -> None:
         ids = [made(admin)["id"] for _ in range(4)]
         found, cursor = [], None
