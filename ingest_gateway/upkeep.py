@@ -27,7 +27,7 @@ from rowstream.storage.store import ObjectMissing
 
 log = get_logger(__name__)
 
-DATABASE, STORE = "database", "object store"
+DATABASE, STORE = "database", "storage"
 _LOOK_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.5
 _AT_MOST = 100

@@ -7,7 +7,7 @@ Idea: leases with fencing tokens (Gray and Cheriton 1989; Kleppmann 2016).
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -84,9 +84,17 @@ class Lease:
         self._lock = threading.Lock()  # the heartbeat thread and the splitting thread both write
 
     @classmethod
-    def take(cls, engine: Engine, *, holder: str, seconds: float, at_most_bytes: int | None = None) -> "Lease | None":
+    def take(
+        cls,
+        engine: Engine,
+        *,
+        holder: str,
+        seconds: float,
+        at_most_bytes: int | None = None,
+        not_in: Collection[str] = (),
+    ) -> "Lease | None":
         """The lease of the next upload (`waiting.take`), if one waits."""
-        job = waiting.take(engine, holder=holder, seconds=seconds, at_most_bytes=at_most_bytes)
+        job = waiting.take(engine, holder=holder, seconds=seconds, at_most_bytes=at_most_bytes, not_in=not_in)
         return None if job is None else cls(engine, job, seconds)
 
     @property

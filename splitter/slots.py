@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import polars as pl
@@ -21,9 +22,11 @@ from rowstream.runtime.logging import get_logger, log_context, traced
 from rowstream.runtime.metrics import LEASES_HELD
 from rowstream.runtime.service import Running
 from rowstream.runtime.steps import Step, reached
+from rowstream.storage.probe import was_refused
 from rowstream.storage.s3 import S3Store
 from rowstream.storage.store import ObjectChanged, ObjectMissing, RequestRefused, StoreUnavailable
-from splitter.budget import Budget
+from splitter.breaker import StoreBreaker
+from splitter.budget import Budget, Share
 from splitter.content import Digests
 from splitter.header import FileRejected
 from splitter.lease import Lease, LeaseLost
@@ -53,19 +56,25 @@ class Slots:
         self._running, self._engine, self._store = running, engine, store
         self._make_producer, self._settings = make_producer, settings
         self._digests = Digests(store, running.stop)
+        self._breaker = StoreBreaker(store, running.health, on_answer=self._wake_all)
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
         self._any, self._small = threading.Condition(), threading.Condition()
         self._budget = Budget(max_chunks=settings.window_chunks, max_bytes=settings.buffer_bytes)
         self._leases: set[Lease] = set()
         kinds = [(self._any, None)] * settings.slots + [(self._small, settings.small_bytes)] * settings.small_slots
         self._threads = [
-            threading.Thread(target=self._slot, args=kind, name=f"slot-{number}") for number, kind in enumerate(kinds)
+            threading.Thread(target=self._guarded, args=(self._fill, *kind), name=f"slot-{number}")
+            for number, kind in enumerate(kinds)
+        ]
+        self._helpers = [  # nobody waits for them to end
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
+            threading.Thread(target=self._guarded, args=(self._breaker.watch, running.stop), name="probe", daemon=True),
         ]
         self.fault: BaseException | None = None
 
     def start(self) -> None:
         """Begin to take uploads."""
-        for thread in (*self._threads, threading.Thread(target=self._beat, name="heartbeat", daemon=True)):
+        for thread in (*self._threads, *self._helpers):
             thread.start()
 
     def wake(self) -> None:
@@ -76,15 +85,18 @@ class Slots:
 
     def join(self) -> None:
         """Wait until all have given their leases back; they do so once the service is asked to stop."""
-        for condition in (self._small, self._any):
-            with condition:
-                condition.notify_all()
+        self._wake_all()
         for thread in self._threads:
             thread.join()
 
-    def _slot(self, idle: threading.Condition, at_most_bytes: int | None) -> None:
+    def _wake_all(self) -> None:
+        for condition in (self._small, self._any):
+            with condition:
+                condition.notify_all()
+
+    def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         try:
-            self._fill(idle, at_most_bytes)
+            work(*args)
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - kept, and raised by the service
             log.critical("a slot failed, the service ends", **traced(error))
             self.fault = error
@@ -99,6 +111,7 @@ class Slots:
                     holder=self._holder,
                     seconds=self._settings.lease_seconds,
                     at_most_bytes=at_most_bytes,
+                    not_in=self._breaker.away,
                 )
                 self._running.health.ok("database")
                 if lease is not None:
@@ -164,13 +177,13 @@ class Slots:
         )
         try:
             with self._budget.share() as share:
-                retrying(split, lease, tools, share)
+                retrying(self._try, lease, tools, share)
         except SameFile as error:
             _fail(lease, error.code, error.message, duplicate_of=error.twin)
         except FileRejected as error:
             _fail(lease, error.code, error.message)
         except StoreUnavailable as error:
-            _fail(lease, "S3_001", f"{error}; tried {_STORE_TRIES} times. Retry the upload when the store is back")
+            _fail(lease, "S3_001", f"{error}; tried {_STORE_TRIES} times. {_way_out(error)}, then retry the upload")
         except (ObjectMissing, RequestRefused) as error:
             _fail(lease, "S3_002", f"{error}; hand the file in again")
         except ObjectChanged as error:
@@ -185,6 +198,21 @@ class Slots:
             # Whatever else it is, this upload alone has failed, and a person must look.
             log.error("splitting failed", **traced(error))  # noqa: TRY400 - the error's own text may hold a cell
             _fail(lease, "UNK_001", f"splitting failed unexpectedly ({type(error).__name__}); the log says more")
+
+    def _try(self, lease: Lease, tools: Tools, share: Share) -> None:
+        """Split, and tell an object that cannot be read from a store that is away.
+
+        Raises:
+            StoreUnavailable: the store is there, and this was one try.
+            StoreAway: it is not, and this was none.
+            Exception: what `split` raises.
+        """
+        try:
+            split(lease, tools, share)
+        except StoreUnavailable as error:
+            if not was_refused(error):
+                self._breaker.check(lease.job.bucket)
+            raise
 
     def _pause(self, seconds: float) -> None:
         """Wait.
@@ -205,6 +233,12 @@ class Slots:
                     self._leases.discard(lease)
                 except exc.SQLAlchemyError as error:
                     self._running.health.waiting("database", first_line(error))
+
+
+def _way_out(error: StoreUnavailable) -> str:
+    if was_refused(error):
+        return "See the splitter's credentials and what the bucket allows them"
+    return "The store answers for its bucket: see what is wrong with this object"
 
 
 def _fail(lease: Lease, code: str, message: str, *, duplicate_of: UUID | None = None) -> None:

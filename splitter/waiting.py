@@ -5,6 +5,7 @@ holds it and nobody asked it to pause. The next one is of the organization that 
 thousand files of one do not hold back the single file of another, and of that organization the oldest.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -72,6 +73,7 @@ _TAKE = text("""
         WHERE w.closed_at IS NULL AND (w.lease_until IS NULL OR w.lease_until < clock_timestamp())
           AND coalesce(c.requested, 'run') = 'run'
           AND (CAST(:at_most_bytes AS bigint) IS NULL OR b.size_bytes <= :at_most_bytes)
+          AND b.s3_bucket <> ALL (CAST(:not_in AS text[]))
         ORDER BY coalesce(h.leases, 0), w.created_at LIMIT 1 FOR UPDATE OF w SKIP LOCKED
     )
     RETURNING s.batch_upload_id AS upload_id, s.organization_id, s.attempt, s.epoch, s.record_type, s.plan,
@@ -91,12 +93,14 @@ def enqueue(connection: Connection, upload_id: UUID) -> None:
     connection.execute(_ENQUEUE, {"upload_id": upload_id})
 
 
-def take(engine: Engine, *, holder: str, seconds: float, at_most_bytes: int | None = None) -> Job | None:
+def take(
+    engine: Engine, *, holder: str, seconds: float, at_most_bytes: int | None = None, not_in: Collection[str] = ()
+) -> Job | None:
     """Make `holder` the holder of the next upload, for so many seconds; None if none waits.
 
-    `at_most_bytes` leaves out larger files.
+    `at_most_bytes` leaves out larger files, `not_in` those in these buckets.
     """
-    facts = {"holder": holder, "seconds": seconds, "at_most_bytes": at_most_bytes}
+    facts = {"holder": holder, "seconds": seconds, "at_most_bytes": at_most_bytes, "not_in": list(not_in)}
     with engine.begin() as connection:
         row = connection.execute(_TAKE, facts).mappings().one_or_none()
     return None if row is None else Job(**row)

@@ -30,7 +30,7 @@ def gateway_settings(database_url: str, storage: StorageSettings, **gateway: Any
 @contextmanager
 def opened(settings: GatewaySettings) -> Iterator[Gateway]:
     """The gateway's adapters."""
-    with closing(open_gateway(settings, Health("database", "object store"))) as gateway:
+    with closing(open_gateway(settings, Health("database", "storage"))) as gateway:
         yield gateway
 
 

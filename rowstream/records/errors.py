@@ -87,8 +87,9 @@ ERROR_CODES: Final[tuple[ErrorCode, ...]] = (
     ),
     ErrorCode(
         "S3_001",
-        "the object store refused or did not answer",
-        "reading is tried 5 times, with longer and longer waits; then the upload fails, and may be retried",
+        "the object store is there, and refused or could not give this object",
+        "reading is tried 5 times, with longer and longer waits; then the upload fails, and may be retried. While the"
+        " store is away uploads wait for it, and no try is used up",
     ),
     ErrorCode("S3_002", "the file is not in the object store any more", _ENDED),
     ErrorCode("S3_003", "the file was replaced after it was confirmed", _ENDED),

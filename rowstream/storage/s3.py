@@ -1,6 +1,7 @@
 """S3 and what speaks like it: look, presign, stream."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import boto3
@@ -14,6 +15,7 @@ from rowstream.runtime.logging import get_logger
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.lifecycle import Lifecycle
 from rowstream.storage.parts import Parts
+from rowstream.storage.probe import Probe
 from rowstream.storage.s3_errors import errors_of_reading, is_wordless, named_errors
 from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, PresignedUpload, StoreUnavailable
 
@@ -25,36 +27,33 @@ _MOST_PARTS = 10_000  # of one object, as S3 has it
 _ONE_PART_AT_A_TIME = TransferConfig(
     multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False
 )
+_PATIENT: dict[str, Any] = {
+    "connect_timeout": 5,
+    "read_timeout": 30,
+    "retries": {"mode": "standard", "max_attempts": 3},
+}
+_IMPATIENT: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 5, "retries": {"total_max_attempts": 1}}
 LARGEST_PUT = _PART_BYTES * _MOST_PARTS
 
 
 class S3Store:
     """The object store; safe to use from several threads.
 
-    `parts` are the calls about objects sent in parts, `lifecycle` those about what becomes of objects with time.
+    `parts` are the calls about objects sent in parts, `lifecycle` those about what becomes of objects with time, and
+    `probe` asks whether the store is there at all.
     """
 
     def __init__(self, settings: StorageSettings) -> None:
-        secret = settings.secret_access_key
+        self._settings = settings
         self._presigned_post = settings.presigned_post
-        self._client = boto3.client(
-            "s3",
-            endpoint_url=settings.endpoint_url,
-            region_name=settings.region,
-            aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(
-                signature_version="s3v4",
-                s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-                retries={"mode": "standard", "max_attempts": 3},
-                connect_timeout=5,
-                read_timeout=30,
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._client = _client(settings, _PATIENT)
         self.parts = Parts(self._client)
         self.lifecycle = Lifecycle(self._client)
+
+    @cached_property
+    def probe(self) -> Probe:
+        """Made when it is needed: a client of its own takes some megabytes."""
+        return Probe(_client(self._settings, _IMPATIENT))
 
     def look(self, bucket: str, key: str) -> ObjectInfo:
         """Entity tag, size and version of an object.
@@ -174,6 +173,24 @@ class S3Store:
         if not self.bucket_exists(bucket):
             with named_errors(bucket, ""):
                 self._client.create_bucket(Bucket=bucket)
+
+
+def _client(settings: StorageSettings, patience: dict[str, Any]) -> Any:
+    secret = settings.secret_access_key
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.endpoint_url,
+        region_name=settings.region,
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            **patience,
+        ),
+    )
 
 
 class ObjectStream:

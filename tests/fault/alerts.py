@@ -75,8 +75,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         # From here on they last until their alerts fire (`lasting`).
         "messages-nobody-can-read": _calls("DeadLettersGrow"),
         "a-process-that-ends-again-and-again": _calls("ProcessRestarts/record_processor"),
-        "store-away": _calls("PartAway/ingest_gateway", "UploadBudgetBurnsFast"),
-        "chunks-that-always-fail": _calls("ChunksUnprocessed"),
+        "store-away": _calls("PartAway/ingest_gateway", "PartAway/splitter"),
+        "chunks-that-always-fail": _calls("ChunksUnprocessed", "UploadBudgetBurnsFast"),
         "database-away": _calls(
             "PartAway/ingest_gateway", "PartAway/splitter", "PartAway/record_processor", "PartAway/auditor", "ApiFails"
         ),

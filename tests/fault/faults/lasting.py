@@ -49,7 +49,7 @@ def a_process_ends_again_and_again(scene: Scene) -> Iterator[str]:
 
 @contextmanager
 def store_away(scene: Scene) -> Iterator[str]:
-    """The object store is there for nobody until all uploads have failed for it; they are retried afterwards."""
+    """The object store is there for nobody until somebody brings it back; the uploads wait for it."""
     for line in scene.world.lines_to("store", SPLITTER):
         line.cut()
     scene.begin()
@@ -62,7 +62,6 @@ def store_away(scene: Scene) -> Iterator[str]:
     finally:
         for line in scene.world.lines_to("store"):
             line.restore()
-    _retry(scene)
 
 
 @contextmanager

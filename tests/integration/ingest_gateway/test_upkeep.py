@@ -44,7 +44,7 @@ def test_a_missing_bucket_is_told(database_url: str, object_store: servers.Serve
     storage = servers.storage_settings(object_store).model_copy(update={"bucket": "not-there"})
     with gateways.opened(gateways.gateway_settings(database_url, storage)) as gateway:
         assert not upkeep.look(gateway)
-        assert gateway.health.waiting_for == ["object store: the bucket is not there; make it"]
+        assert gateway.health.waiting_for == ["storage: the bucket is not there; make it"]
 
 
 def test_strangers_learn_what_is_waited_for_and_nothing_else(database_url: str) -> None:
@@ -58,7 +58,7 @@ def test_strangers_learn_what_is_waited_for_and_nothing_else(database_url: str) 
             "secret_access_key": "s",
         }
     )
-    for url, waits_for in ((dead, ["database", "object store"]), (database_url, ["object store"])):
+    for url, waits_for in ((dead, ["database", "storage"]), (database_url, ["storage"])):
         with gateways.opened(gateways.gateway_settings(url, storage)) as gateway, capture_logs() as lines:
             assert not upkeep.look(gateway)
             assert not upkeep.look(gateway)

@@ -159,32 +159,6 @@ def test_a_broker_that_restarts_empty_in_the_middle_delays_the_upload_and_nothin
     loaded_exactly(uploads, upload)
 
 
-def test_a_store_that_is_away_is_tried_again_and_then_fails_the_upload(
-    uploads: Uploads, database_url: str, module_broker: str, store_settings: StorageSettings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("splitter.slots._STORE_TRIES", 2)
-    upload = uploads.accept(stored=("k", "e", 10))
-    nowhere = S3Store(store_settings.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
-    with splitting(database_url, module_broker, nowhere):
-        announce(module_broker, upload)
-        row = closed(uploads, upload)
-    assert row.failure_code == "S3_001"
-    assert "tried 2 times" in row.failure_message
-
-
-def test_asked_to_stop_while_the_store_is_away_it_fails_nothing(
-    uploads: Uploads, database_url: str, module_broker: str, store_settings: StorageSettings
-) -> None:
-    upload = uploads.accept(stored=("k", "e", 10))
-    nowhere = S3Store(store_settings.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
-    with splitting(database_url, module_broker, nowhere):
-        announce(module_broker, upload)
-        until(lambda: (row := uploads.split(upload)) is not None and row.holder is not None, what="a holder")
-    row = uploads.split(upload)
-    assert (row.closed_at, row.holder) == (None, None)
-
-
 def test_without_its_topic_an_upload_waits(
     uploads: Uploads, database_url: str, own_broker: servers.Server, store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
