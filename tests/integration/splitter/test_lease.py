@@ -75,6 +75,16 @@ def test_the_oldest_is_taken_first_and_each_once(uploads: Uploads, engine: Engin
     assert take(engine) is None
 
 
+def test_what_is_in_a_bucket_that_is_away_is_passed_over(uploads: Uploads, engine: Engine) -> None:
+    first, second = waiting(uploads, engine, 2)
+    uploads.change(first, s3_bucket="away")
+    assert Lease.take(engine, holder="one", seconds=10, not_in=["away", "rowstream"]) is None
+    lease = Lease.take(engine, holder="one", seconds=10, not_in=["away"])
+    assert lease is not None
+    assert lease.job.upload_id == second
+    assert taken(engine).job.upload_id == first
+
+
 def test_organizations_take_turns_whoever_came_first_with_however_many(uploads: Uploads, engine: Engine) -> None:
     other = UUID(int=9)
     uploads.execute("INSERT INTO organizations (id, name) VALUES (:id, 'other')", id=other)
