@@ -4,6 +4,7 @@ import io
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.s3 import ObjectStream, S3Store
 from rowstream.storage.store import ObjectChanged, ObjectInfo, ObjectMissing, RequestRefused, StoreUnavailable
-from tests.servers import BUCKET, Server, storage_settings, store_of
+from tests.servers import BUCKET, Server, Toxiproxy, storage_settings, store_of
 
 SIZE = 700_000
 DATA = os.urandom(SIZE)
@@ -304,6 +305,30 @@ def test_a_store_that_does_not_answer_is_unavailable(store_settings: StorageSett
     ):
         with pytest.raises(StoreUnavailable, match="does not answer"):
             call()
+
+
+@pytest.mark.parametrize("bucket", [BUCKET, "nobody-made-it"])
+def test_a_store_that_answers_anything_gives_a_sign_of_life(
+    store: S3Store, store_settings: StorageSettings, versitygw: Server, bucket: str
+) -> None:
+    store.probe.ask(bucket)
+    S3Store(storage_settings(versitygw).model_copy(update={"secret_access_key": SecretStr("wrong")})).probe.ask(bucket)
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        S3Store(store_settings.model_copy(update={"endpoint_url": "http://127.0.0.1:1"})).probe.ask(bucket)
+
+
+def test_a_store_that_is_silent_gives_none(
+    toxiproxy: Toxiproxy, object_store: Server, store_settings: StorageSettings
+) -> None:
+    line = toxiproxy.line("store", object_store.address)
+    far = S3Store(store_settings.model_copy(update={"endpoint_url": f"http://{line.address}"}))
+    line.poison("timeout", timeout=0)
+    asked = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        far.probe.ask(BUCKET)
+    assert time.monotonic() - asked < 15  # once, and not three times for half a minute
+    line.mend()
+    far.probe.ask(BUCKET)
 
 
 def test_what_a_store_says_of_an_object_is_plain() -> None:
