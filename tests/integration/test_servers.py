@@ -103,7 +103,7 @@ def test_files_go_in_and_out_by_sftp(sshd: servers.Sshd, tmp_path: Path) -> None
     (tmp_path / "members.csv").write_text("a,b\n")
     done = sftp(sshd, f"put {tmp_path}/members.csv new.csv", "rename new.csv in.csv", f"get in.csv {tmp_path}/out.csv")
     assert done.returncode == 0, done.stderr
-    assert [file.name for file in sshd.files.iterdir()] == ["in.csv"]
+    assert [(sshd.files / name).exists() for name in ("new.csv", "in.csv")] == [False, True]
     assert (tmp_path / "out.csv").read_text() == "a,b\n"
 
 

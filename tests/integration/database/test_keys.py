@@ -47,7 +47,7 @@ def test_a_key_is_shown_once_and_stored_as_its_hash(database_url: str, engine: E
     assert key not in made.err
     assert str(row.id) in made.err
     assert [line.split()[0] for line in shown.out.splitlines()] == ["id", str(row.id)]
-    assert re.search(r"  valid  .*  never +never +as an operator +nightly export\n$", shown.out)
+    assert re.search(r"  valid  .*  never +never +is sent +as an operator +nightly export\n$", shown.out)
 
 
 def test_a_revoked_key_is_refused_from_then_on(database_url: str, engine: Engine) -> None:
