@@ -210,7 +210,7 @@ def test_a_wrong_setting_stops_the_start_with_the_name_of_its_variable(tmp_path:
     ) as auditor:
         auditor.start(wait=False)
         assert auditor.process
-        assert auditor.process.wait(timeout=20) != 0
+        assert auditor.process.wait(timeout=60) != 0
         assert "ROWSTREAM_AUDITOR__LINGER_SECONDS" in auditor.log.read_text()
 
 
