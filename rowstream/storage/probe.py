@@ -4,7 +4,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from rowstream.storage.s3_errors import named_errors
+from rowstream.storage.s3_errors import code_of, named_errors
 from rowstream.storage.store import ObjectMissing, StoreUnavailable
 
 _REFUSALS = range(300, 500)
@@ -27,7 +27,7 @@ def was_refused(error: StoreUnavailable) -> bool:
     if not isinstance(cause, ClientError):
         return False
     status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return is_refusal(int(status), str(cause.response.get("Error", {}).get("Code", "")))
+    return is_refusal(int(status), code_of(cause))
 
 
 class Probe:

@@ -41,7 +41,7 @@ def named_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = _code(error)
+        code = code_of(error)
         if code in _MISSING:
             raise ObjectMissing(f"there is no {where}") from error
         if code in _CHANGED:
@@ -66,7 +66,7 @@ def errors_of_reading(bucket: str, key: str) -> Iterator[None]:
         with named_errors(bucket, key):
             yield
     except StoreUnavailable as error:
-        if isinstance(error.__cause__, ClientError) and (code := _code(error.__cause__)) in _WRONG:
+        if isinstance(error.__cause__, ClientError) and (code := code_of(error.__cause__)) in _WRONG:
             detail = f"the object store does not take the name s3://{bucket}/{key}: {code}; name the object otherwise"
             raise RequestRefused(detail) from error.__cause__
         raise
@@ -74,8 +74,9 @@ def errors_of_reading(bucket: str, key: str) -> Iterator[None]:
 
 def is_wordless(error: ClientError) -> bool:
     """Whether a store found a request wrong, and did not say why: an answer to HEAD has no words."""
-    return _code(error) == _WORDLESS
+    return code_of(error) == _WORDLESS
 
 
-def _code(error: ClientError) -> str:
+def code_of(error: ClientError) -> str:
+    """S3's own code, or the status once more where an answer has no body."""
     return str(error.response.get("Error", {}).get("Code", ""))
