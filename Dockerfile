@@ -12,8 +12,9 @@ COPY record_processor record_processor
 COPY auditor auditor
 COPY record_types record_types
 COPY schemas schemas
+# With bytecode: the image's user cannot write it later, and without it each start takes three times as long.
 RUN python -m venv /opt/rowstream \
-    && /opt/rowstream/bin/python -m pip install --disable-pip-version-check --no-compile --no-index --find-links /wheels .
+    && /opt/rowstream/bin/python -m pip install --disable-pip-version-check --no-index --find-links /wheels .
 
 FROM python:3.11.13-slim-bookworm
 LABEL org.opencontainers.image.title="rowstream" org.opencontainers.image.licenses="Apache-2.0"

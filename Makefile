@@ -7,19 +7,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One thread a process for the vectorized parts: rowstream scales by processes.
 export POLARS_MAX_THREADS := 1
-TESTS := -m "not fault" -n 4 --dist loadfile --max-worker-restart=0
+# Some machines ask Python to keep no bytecode; here hundreds of processes start, and each would compile its code again.
+export PYTHONDONTWRITEBYTECODE :=
+# Files go to the workers in their order, whole systems before units, so that nobody waits for a long one at the end.
+TESTS := -m "not fault" -n 6 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 help: ## Explain every verb
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# pip would compile one file after the other; some files of packages are templates that do not compile.
 setup: $(VENV)/ready ## Make .venv from the pinned requirements (quick when nothing changed)
 
 $(VENV)/ready: requirements.txt pyproject.toml examples/flights/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "rowstream needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "setting up $(VENV) (a minute the first time)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/flights
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 demo: setup ## Take two real files through the whole system and show what became of each record

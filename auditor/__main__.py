@@ -1,5 +1,8 @@
 """Builds the auditor's adapters and hands them to the service."""
 
+from rowstream.runtime import imports
+
+# isort: split
 from auditor.service import run
 from auditor.settings import AuditorSettings
 from rowstream.database.connection import AUDITOR_ROLE, make_engine
@@ -12,6 +15,7 @@ _LEAST_POOL = 3
 
 def main() -> None:
     """Run one auditor until SIGTERM."""
+    imports.done()
     settings = AuditorSettings.load()
     with running("auditor", settings, Health("kafka", "database")) as service:
         engine = make_engine(

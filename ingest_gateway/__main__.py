@@ -1,5 +1,8 @@
 """Reads the settings and hands them to the service."""
 
+from rowstream.runtime import imports
+
+# isort: split
 import sys
 
 from ingest_gateway.service import serve
@@ -9,6 +12,7 @@ from rowstream.errors import Fatal
 
 def main() -> None:
     """Run one gateway until SIGTERM."""
+    imports.done()
     try:
         well = serve(GatewaySettings.load())
     except Fatal as error:

@@ -1,5 +1,8 @@
 """Builds the record processor's adapters and hands them to the service."""
 
+from rowstream.runtime import imports
+
+# isort: split
 import os
 import socket
 import sys
@@ -27,6 +30,7 @@ _IDLE_SECONDS = 30.0  # after which a processor frozen between two statements le
 
 def main() -> None:
     """Run one record processor until SIGTERM."""
+    imports.done()
     try:
         registry.record_types()  # a broken plug-in stops the start, not the first chunk
         _run(ProcessorSettings.load())

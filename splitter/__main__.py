@@ -1,5 +1,8 @@
 """Builds the splitter's adapters and hands them to the service."""
 
+from rowstream.runtime import imports
+
+# isort: split
 import sys
 
 from rowstream.database.connection import SPLITTER_ROLE, make_engine
@@ -18,6 +21,7 @@ from splitter.settings import SplitterSettings
 
 def main() -> None:
     """Run one splitter until SIGTERM."""
+    imports.done()
     try:
         _run(SplitterSettings.load())
     except Fatal as error:
