@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
+from rowstream.cli import client
 from rowstream.cli.topics import broker_settings
 from rowstream.database import connection
 from rowstream.database.record_tables import lacking
@@ -67,6 +68,7 @@ def system_checks(system: Addresses, state: StateDir) -> Iterator[Check]:
     yield DATABASE, lambda: _database(system.database)
     yield BROKER, lambda: _broker(broker_settings(system.broker), state.read_json(PARTITIONS))
     yield STORAGE, lambda: _storage(system)
+    yield "api key", lambda: _api_key(state)
 
 
 def look(check: Check) -> Finding:
@@ -129,6 +131,19 @@ def _ready(url: str, state: StateDir) -> str:
     if status != http.HTTPStatus.OK:
         raise Wrong(f"not ready, waiting for {waiting_for(body)}", f"mend what it waits for; its log: {state.logs}")
     return f"ready at {where.netloc}"
+
+
+def _api_key(state: StateDir) -> str:
+    try:
+        # The key of this system, whatever the environment names; it is shown to no other program.
+        with client.api(client.find(state.path, environment={})) as api:
+            api.get("/api/v1/batch_uploads", params={"limit": 1})
+    except client.NoSystem:
+        raise Wrong("cannot be tried while the gateway does not answer", "mend what is wrong with it first") from None
+    except client.NotLetIn as error:
+        advice = "`rowstream org set default --reopen` if it is closed; else start `rowstream up` again: it makes one"
+        raise Wrong(f"the one that the commands show is refused: {error}", advice) from None
+    return "the one that the commands show is let in"
 
 
 def _database(url: str) -> str:

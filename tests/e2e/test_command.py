@@ -315,3 +315,23 @@ def test_a_wrong_key_and_no_system_are_said(place: Place, tmp_path: Path) -> Non
     nowhere = run("status", "--state-dir", str(tmp_path))
     assert nowhere.code == 2
     assert "start one with `rowstream up`" in nowhere.err
+
+
+def test_the_doctor_tells_of_a_key_whose_organization_is_closed(place: Place) -> None:
+    database = ("--database", place.addresses.database)
+    try:
+        assert place.run("org", "close", "default", "--yes", *database).code == 0
+        ill = place.run("doctor", "--json")
+    finally:
+        assert place.run("org", "set", "default", "--reopen", *database).code == 0
+    wrong = judged(ill)
+    assert (wrong["ok"], ill.code) == (False, 1)
+    assert "its organization is closed" in wrong["found"]
+    assert "--reopen" in wrong["advice"]
+    assert judged(place.run("doctor", "--json"))["ok"]
+
+
+def judged(doctor: Result) -> dict[str, Any]:
+    """What the doctor says of the key."""
+    (found,) = (finding for finding in json.loads(doctor.out) if finding["check"] == "api key")
+    return dict(found)

@@ -102,6 +102,7 @@ def test_each_process_of_a_service_is_looked_at(tmp_path: Path) -> None:
         "database",
         "broker",
         "storage",
+        "api key",
     ]
     gateway = checks.look(next(iter(checks.system_checks(system, StateDir(tmp_path)))))
     assert gateway.found.startswith("127.0.0.1:1 does not answer")
