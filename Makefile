@@ -10,7 +10,7 @@ export POLARS_MAX_THREADS := 1
 # Some machines ask Python to keep no bytecode; here hundreds of processes start, and each would compile its code again.
 export PYTHONDONTWRITEBYTECODE :=
 # Files go to the workers in their order, whole systems before units, so that nobody waits for a long one at the end.
-TESTS := -m "not fault" -n 6 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
+TESTS := -m "not fault" -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 help: ## Explain every verb
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
