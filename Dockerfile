@@ -12,7 +12,7 @@ COPY record_processor record_processor
 COPY auditor auditor
 COPY record_types record_types
 COPY schemas schemas
-# With bytecode: the image's user cannot write it later, and without it each start takes three times as long.
+# With bytecode: the image's user cannot write it later, and without it each start takes more than twice as long.
 RUN python -m venv /opt/rowstream \
     && /opt/rowstream/bin/python -m pip install --disable-pip-version-check --no-index --find-links /wheels .
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-SERVICES = ("ingest_gateway", "splitter", "record_processor", "auditor")
+from rowstream.stack.services import service_names
+
 CHECKOUT = Path(__file__).parents[3]
 
 
@@ -21,7 +22,7 @@ assert gc.get_freeze_count() > 1_000
     subprocess.run([sys.executable, "-c", program], check=True, cwd=CHECKOUT)
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", service_names(processors=1).values())
 def test_a_service_that_turns_the_collector_off_turns_it_on_again(service: str) -> None:
     """Before anything else is imported, and before anything else is done: a service without it would grow for ever."""
     statements = ast.parse((CHECKOUT / service / "__main__.py").read_text()).body
