@@ -9,12 +9,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
 import confluent_kafka
-import httpx
 
 from record_processor.announce import Announcer
 from record_processor.doubt import Doubt
@@ -32,6 +32,7 @@ from rowstream.messages.envelope import headers_as_text
 from rowstream.runtime.health import Health
 from rowstream.runtime.service import Running
 from rowstream.runtime.settings import KafkaSettings, StorageSettings
+from rowstream.stack.probes import get
 from rowstream.storage.s3 import S3Store
 from splitter.service import GROUP as SPLITTERS
 from splitter.service import SplitterService
@@ -146,10 +147,10 @@ class Process:
     def readiness(self) -> tuple[int, list[str]]:
         """Status of /readyz, and what is waited for; 0 while nobody answers."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2)
-        except httpx.TransportError:
+            status, body = get(self.port, "/readyz")
+        except (OSError, HTTPException):
             return 0, []
-        return answer.status_code, answer.json()["waiting_for"]
+        return status, json.loads(body)["waiting_for"]
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -158,7 +159,7 @@ class Process:
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
-        lines = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=2).text.splitlines()
+        lines = get(self.port, "/metrics")[1].decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
     def kill(self) -> None:

@@ -65,9 +65,9 @@ def origin(caller: Caller, idempotency_key: str | None) -> accept.Origin:
 def check_record_type(name: str) -> None:
     """Refuse a record type that is not installed; names those that are."""
     try:
-        registry.find(name)
+        registry.check(name)
     except registry.UnknownRecordType as error:
-        known = list(registry.record_types())
+        known = list(registry.names())
         raise Problem(
             status.HTTP_422_UNPROCESSABLE_CONTENT, "unknown_record_type", str(error), known_record_types=known
         ) from error

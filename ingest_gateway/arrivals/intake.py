@@ -143,7 +143,7 @@ class Intake:
 
     def _checked(self, request: UploadRequest) -> tuple[accept.Handed, ObjectInfo]:
         """What is handed in and the object itself, if both may be taken."""
-        registry.find(request.record_type)
+        registry.check(request.record_type)
         slice_ = self._gateway.settings.gateway
         references.check_place(request, slice_.allowed_buckets, self._gateway.settings.storage.bucket)
         found = references.find(self._gateway.store, request, max_bytes=slice_.max_upload_bytes)

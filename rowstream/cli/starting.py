@@ -11,7 +11,7 @@ from rich.console import Console
 from rowstream.cli.options import DEFAULT_STATE_DIR
 from rowstream.cli.output import answer, note
 from rowstream.stack.addresses import API_KEY, OWNER_PASSWORD, Addresses, without_password
-from rowstream.stack.runner import Announcing, Ended, Event, Ready, Recycled, Starting
+from rowstream.stack.runner import Announcing, Ended, Event, Jammed, Ready, Recycled, Starting
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -59,6 +59,8 @@ class StartView:
                 )
             case Recycled(part, failure=failure):
                 note(f"{_clock()} {part} not freed, to be tried again: {failure}")
+            case Jammed(part, service):
+                note(f"{_clock()} {part} lets {service} into no group; starting it anew, what it held is sent again")
             case Announcing(part, record_types):
                 note(f"{part} keeps every accepted record of {', '.join(record_types)} in memory: {_KEPT}")
         if self._status:

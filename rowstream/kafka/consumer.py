@@ -16,6 +16,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from rowstream.errors import Fatal
+from rowstream.kafka.absence import Absence
 from rowstream.kafka.clock import end_process, watch_clock
 from rowstream.kafka.connection import connection_config
 from rowstream.kafka.watch import Place, View, Watch
@@ -29,7 +30,7 @@ log = get_logger(__name__)
 _GATHER_SECONDS = 0.05
 _FETCH_KBYTES = 32_768
 _LEAVE_SECONDS = 8.0
-_JOIN_SECONDS = 5.0
+_JOIN_SECONDS = 20.0
 _ASK_SECONDS = 2.0
 NO_PART = "it has no partitions: the broker is away, or they are being handed out anew"
 """What a service may say of itself when `on_left` is called."""
@@ -84,6 +85,7 @@ class Consumer:
         self._consumer = confluent_kafka.Consumer(consumer_config(settings, group))
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         self._watch = Watch(clock=time.monotonic)
+        self._absence = Absence(time.monotonic(), session=settings.session_timeout_ms / 1_000)
         for topic in topics:
             DEAD_LETTERS.labels(topic)  # shows as 0 from the start, so that its first step is seen
 
@@ -164,6 +166,7 @@ class Consumer:
         A broker that does not answer is not waited for longer than some seconds: the group notices by itself, and what
         could not be committed is done again by whoever comes next.
         """
+        self._wait_to_be_a_member()
         leaving = threading.Thread(target=self._leave, name="leave", daemon=True)
         leaving.start()
         leaving.join(_LEAVE_SECONDS)
@@ -172,11 +175,22 @@ class Consumer:
 
     def _leave(self) -> None:
         self.commit(wait=True)
-        # The embedded broker never lets anybody into a group again that a member left while it was joining.
-        deadline = time.monotonic() + _JOIN_SECONDS
-        while not self._is_member and time.monotonic() < deadline:
-            self._consumer.consume(1, 0.1)
         self._consumer.close()
+
+    def _wait_to_be_a_member(self) -> None:
+        """The embedded broker lets nobody into a group again that a member left while it was joining."""
+        now = time.monotonic()
+        deadline = now + _JOIN_SECONDS
+        while not (self._is_member and self._absence.is_over(now)) and now < deadline and self._broker_answers():
+            self._fetched(1, _GATHER_SECONDS)
+            now = time.monotonic()
+
+    def _broker_answers(self) -> bool:
+        try:
+            self._consumer.list_topics(self._topics[0], _ASK_SECONDS)
+        except KafkaException:
+            return False
+        return True
 
     def _view(self) -> View:
         """Of each partition: where this member stands and where the log ends, as of now."""
@@ -193,6 +207,7 @@ class Consumer:
 
     def _fetched(self, at_most: int, timeout: float) -> list[Received]:
         messages = self._consumer.consume(at_most, timeout)
+        self._absence.looked(time.monotonic(), waited=timeout)
         return [received for message in messages if (received := _received(message, self._assignment))]
 
     def _assigned(self, _: object, parts: list[TopicPartition]) -> None:

@@ -5,10 +5,10 @@ was done can be told and undone. Source: OWASP, "CSV Injection".
 """
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _STARTS: Final = "'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 _FORMULA: Final = re.compile(_STARTS)
@@ -21,6 +21,8 @@ def defused(cell: str) -> str:
     return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
-def restored(cells: pa.Array) -> pa.Array:
+def restored(cells: "pa.Array") -> "pa.Array":
     """Text cells as they were before `defused`."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - heavy, and the gateway only defuses
+
     return pc.replace_substring_regex(cells, pattern=_DEFUSED, replacement=r"\1", max_replacements=1)

@@ -1,13 +1,19 @@
-"""Which record types are installed: those that packages offer at the entry point group `rowstream.record_types`."""
+"""Which record types are installed: those that packages offer at the entry point group `rowstream.record_types`.
+
+What they are called is known without loading them, for those who only ask that: loading brings in Polars, which takes a
+third of a service's start and of its memory.
+"""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rowstream.errors import Fatal, Poison
-from rowstream.records.record_type import RecordType
+
+if TYPE_CHECKING:
+    from rowstream.records.record_type import RecordType
 
 GROUP: Final = "rowstream.record_types"
 
@@ -17,16 +23,34 @@ class UnknownRecordType(Poison):
 
 
 @cache
-def record_types() -> Mapping[str, RecordType]:
+def names() -> tuple[str, ...]:
+    """What the installed record types are called, sorted; loads none of them."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def check(name: str) -> str:
+    """The name, if an installed record type is called so; loads none.
+
+    Raises:
+        UnknownRecordType: There is none; the message names those that there are.
+    """
+    if name not in names():
+        raise UnknownRecordType(_unknown(name, names()))
+    return name
+
+
+@cache
+def record_types() -> "Mapping[str, RecordType]":
     """Every installed record type by name, sorted; found once a process.
 
     Raises:
-        Fatal: A plug-in cannot be loaded, is no record type, or takes a name or table that another one has.
+        Fatal: A plug-in cannot be loaded, is no record type or one of another name than its entry point's, or takes a
+            name or table that another one has.
     """
     return load(entry_points(group=GROUP))
 
 
-def find(name: str) -> RecordType:
+def find(name: str) -> "RecordType":
     """The installed record type of this name.
 
     Raises:
@@ -35,10 +59,7 @@ def find(name: str) -> RecordType:
     """
     known = record_types()
     if name not in known:
-        raise UnknownRecordType(
-            f"unknown record type {name!r}; installed are: {', '.join(known) or 'none'}. "
-            "Choose one of them, or install the package that has it"
-        )
+        raise UnknownRecordType(_unknown(name, known))
     return known[name]
 
 
@@ -47,7 +68,7 @@ def announced() -> tuple[str, ...]:
     return tuple(name for name, record_type in record_types().items() if record_type.announce)
 
 
-def load(points: Iterable[EntryPoint]) -> Mapping[str, RecordType]:
+def load(points: Iterable[EntryPoint]) -> "Mapping[str, RecordType]":
     """The record types behind entry points; raises as `record_types` does."""
     found: dict[str, tuple[RecordType, str]] = {}
     tables: dict[str, str] = {}
@@ -67,7 +88,16 @@ def load(points: Iterable[EntryPoint]) -> Mapping[str, RecordType]:
     return MappingProxyType({name: found[name][0] for name in sorted(found)})
 
 
-def _load_one(point: EntryPoint, package: str) -> RecordType:
+def _unknown(name: str, known: Iterable[str]) -> str:
+    return (
+        f"unknown record type {name!r}; installed are: {', '.join(known) or 'none'}. "
+        "Choose one of them, or install the package that has it"
+    )
+
+
+def _load_one(point: EntryPoint, package: str) -> "RecordType":
+    from rowstream.records.record_type import RecordType  # noqa: PLC0415 - heavy, only needed here
+
     try:
         record_type = point.load()
     except Exception as error:  # a plug-in's module may raise anything when it is imported
@@ -79,5 +109,10 @@ def _load_one(point: EntryPoint, package: str) -> RecordType:
         raise Fatal(
             f"the entry point {point.name!r} of package {package} is a {type(record_type).__name__}, "
             f"not a RecordType; let {point.value} name one"
+        )
+    if record_type.name != point.name:
+        raise Fatal(
+            f"the record type at {point.value} is named {record_type.name!r}, its entry point in package {package} "
+            f"{point.name!r}; give both the same name"
         )
     return record_type

@@ -36,7 +36,7 @@ class WrongSources(Fatal):
 
 def _known(record_type: str) -> str:
     try:
-        return registry.find(record_type).name
+        return registry.check(record_type)
     except registry.UnknownRecordType as error:
         raise ValueError(str(error)) from error
 

@@ -70,7 +70,15 @@ class Announcing:
     record_types: tuple[str, ...]
 
 
-Event = Starting | Ready | Ended | Recycled | Announcing
+@dataclass(frozen=True)
+class Jammed:
+    """The embedded broker let a service into no group for long, and is started anew."""
+
+    part: str
+    service: str
+
+
+Event = Starting | Ready | Ended | Recycled | Announcing | Jammed
 Tell = Callable[[Event], None]
 
 

@@ -12,6 +12,7 @@ from rowstream.stack import ports
 from rowstream.stack.addresses import API_KEY, OWNER, OWNER_PASSWORD, SYSTEM, Addresses
 from rowstream.stack.broker import BROKER, announced_types, broker_part, make_topics
 from rowstream.stack.fingerprint import is_prepared
+from rowstream.stack.jam import Unjammer
 from rowstream.stack.jobs import DATABASE_JOB, job_part
 from rowstream.stack.object_store import STORAGE, object_store_part
 from rowstream.stack.part import Part
@@ -76,6 +77,7 @@ async def running(options: Options, tell: Tell) -> AsyncIterator[tuple[Addresses
             await supervisor.start()
             if options.broker is None:
                 supervisor.upkeep.append(_recycler(state, numbers, names, environment, limit, supervisor))
+                supervisor.upkeep.append(Unjammer(BROKER, {name: numbers[name] for name in names}, supervisor).run)
                 if announced := announced_types(state):
                     tell(Announcing(BROKER, announced))
             addresses = with_secrets(find_addresses(environment, numbers, names), state)

@@ -1,5 +1,6 @@
 """The services of the fault suite as processes, each started again when it ends, as any supervisor would."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,11 +10,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
-import httpx
 import psutil
 
+from rowstream.stack.probes import get
 from rowstream.stack.process import guarded
 
 _AGAIN_SECONDS = 0.3
@@ -67,9 +69,9 @@ class Service:
     def readiness(self) -> tuple[int, list[str]]:
         """Status of /readyz, and what is waited for; 0 while nobody answers."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2, trust_env=False)
-            return answer.status_code, answer.json()["waiting_for"]
-        except (httpx.TransportError, ValueError, KeyError):
+            status, body = get(self.port, "/readyz")
+            return status, json.loads(body)["waiting_for"]
+        except (OSError, HTTPException, ValueError, KeyError):
             return 0, []
 
     def memory_mb(self) -> float:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rowstream.cli.options import DEFAULT_STATE_DIR
 from rowstream.cli.starting import StartView, say_ready
 from rowstream.stack.addresses import Addresses
-from rowstream.stack.runner import Announcing, Ended, Ready, Recycled, Starting
+from rowstream.stack.runner import Announcing, Ended, Jammed, Ready, Recycled, Starting
 
 
 def play(view: StartView) -> None:
@@ -57,6 +57,11 @@ def test_of_a_broker_that_cannot_be_freed_it_is_said_what_stays_in_it(capsys: py
     assert "100 MB now (9 s), more than 100 MB: what is announced stays" in full
     assert all("a real Kafka (--broker)" in line for line in (warned, full))
     assert failed.endswith("broker not freed, to be tried again: the broker does not answer")
+
+
+def test_a_broker_that_is_started_anew_is_told_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    StartView(Path("state")).tell(Jammed("broker", "splitter"))
+    assert "broker lets splitter into no group; starting it anew" in capsys.readouterr().err
 
 
 SYSTEM = Addresses(

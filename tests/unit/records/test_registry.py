@@ -6,7 +6,7 @@ import pytest
 
 from rowstream.errors import Fatal
 from rowstream.records import registry
-from rowstream.records.registry import GROUP, UnknownRecordType, find, load, record_types
+from rowstream.records.registry import GROUP, UnknownRecordType, check, find, load, names, record_types
 from tests.unit.records.support import record_type
 
 THING = record_type()
@@ -37,7 +37,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 def test_types_are_sorted_by_name() -> None:
     own_table = record_type(name="a_thing", table="a_things")
     sys.modules[__name__].OWN_TABLE = own_table  # type: ignore[attr-defined]
-    assert list(load([point("THING"), point("OWN_TABLE")])) == ["a_thing", "thing"]
+    assert list(load([point("THING"), point("OWN_TABLE", "a_thing")])) == ["a_thing", "thing"]
 
 
 def test_the_announced_types_are_those_that_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,24 @@ def test_two_types_of_one_name_are_refused() -> None:
 
 def test_two_types_of_one_table_are_refused() -> None:
     with pytest.raises(Fatal, match=r"'thing' and 'thing_too' .* both want the table 'things'"):
-        load([point("THING"), point("SAME_TABLE")])
+        load([point("THING"), point("SAME_TABLE", "thing_too")])
+
+
+def test_a_type_is_named_as_its_entry_point() -> None:
+    with pytest.raises(Fatal, match=r"is named 'thing', its entry point in package .* 'something'; give both the same"):
+        load([point("THING", "something")])
+
+
+def test_names_are_known_without_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("thing", "nowhere:THING", group)])
+    names.cache_clear()
+    try:
+        assert names() == ("thing",)
+        assert check("thing") == "thing"
+        with pytest.raises(UnknownRecordType, match="unknown record type 'other'; installed are: thing"):
+            check("other")
+    finally:
+        names.cache_clear()
 
 
 def test_what_is_no_record_type_is_refused() -> None:

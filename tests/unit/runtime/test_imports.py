@@ -30,3 +30,18 @@ def test_a_service_that_turns_the_collector_off_turns_it_on_again(service: str) 
     main = next(one for one in statements if isinstance(one, ast.FunctionDef) and one.name == "main")
     assert ast.unparse(first) == "from rowstream.runtime import imports"
     assert ast.unparse(main.body[1]) == "imports.done()"  # after the docstring
+
+
+@pytest.mark.parametrize(
+    ("service", "unwanted"),
+    [
+        ("ingest_gateway", ("polars", "numpy", "pyarrow", "dataframely")),
+        ("auditor", ("polars", "numpy", "pyarrow", "dataframely", "rich")),
+        ("record_processor", ("rich", "boto3")),
+        ("splitter", ("rich",)),
+    ],
+)
+def test_a_service_starts_without_what_it_does_not_need(service: str, unwanted: tuple[str, ...]) -> None:
+    program = f"import sys, {service}.__main__; print(*(set(sys.modules) & set({unwanted!r})))"
+    ended = subprocess.run([sys.executable, "-c", program], check=True, cwd=CHECKOUT, capture_output=True, text=True)
+    assert ended.stdout.split() == []
