@@ -17,16 +17,18 @@ from tests.bench.workload import RECORD_TYPE, wait_for
 from tests.whole_system import System, loaded_rows, planted_rows, rejected_rows
 
 SERVICES = ("ingest_gateway", "splitter", "record_processor", "auditor")
-# What a fault costs is waited for here, not measured: shorter patience makes shorter tests, and small batches show soon
-# that an upload is under way.
+# What a fault costs is waited for here, not measured: shorter patience makes shorter tests. Small chunks, of which few
+# are under way at a time, keep a small file under way for as long as a kill takes.
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         "ROWSTREAM_SPLITTER__STALL_SECONDS": "4",
         "ROWSTREAM_SPLITTER__LEASE_SECONDS": "4",
+        "ROWSTREAM_SPLITTER__CHUNK_RECORDS": "250",
+        "ROWSTREAM_SPLITTER__WINDOW_CHUNKS": "8",
         "ROWSTREAM_PROCESSOR__BATCH_CHUNKS": "4",
     }
 )
-_ROWS = 60_000
+_ROWS = 16_000
 
 
 def an_upload_survives(part: str, system: System, folder: Path, hand_in: Callable[[Path], str], *, seed: int) -> None:

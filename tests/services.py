@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -32,11 +31,11 @@ from rowstream.messages.envelope import headers_as_text
 from rowstream.runtime.health import Health
 from rowstream.runtime.service import Running
 from rowstream.runtime.settings import KafkaSettings, StorageSettings
-from rowstream.stack.probes import get
 from rowstream.storage.s3 import S3Store
 from splitter.service import GROUP as SPLITTERS
 from splitter.service import SplitterService
 from splitter.settings import SplitterSlice
+from tests import probes
 from tests.engines import engine_of
 from tests.servers import free_port, until
 from tests.uploads import accepted_event
@@ -146,11 +145,7 @@ class Process:
 
     def readiness(self) -> tuple[int, list[str]]:
         """Status of /readyz, and what is waited for; 0 while nobody answers."""
-        try:
-            status, body = get(self.port, "/readyz")
-        except (OSError, HTTPException):
-            return 0, []
-        return status, json.loads(body)["waiting_for"]
+        return probes.readiness(self.port)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -159,8 +154,7 @@ class Process:
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
-        lines = get(self.port, "/metrics")[1].decode().splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+        return probes.metric(self.port, name)
 
     def kill(self) -> None:
         """End it at once."""

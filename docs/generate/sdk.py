@@ -26,7 +26,8 @@ def page() -> str:
         "rowstream/records",
         "All that a record type may import from rowstream: `from rowstream.records import RecordType`. The "
         "[tutorial](../tutorial/your-own-record-type.md) uses it step by step.",
-        f"A package offers a record type as an entry point of the group `{GROUP}`, which names a `RecordType`.",
+        f"A package offers a record type as an entry point of the group `{GROUP}`, called as the record type is, which "
+        "names a `RecordType`.",
         *(block for name in sorted(records.__all__) for block in _name(name, homes[name])),
         "## Columns",
         "A column is one of these dataframely classes. A cell of nothing but white space, or one of the texts in "
@@ -43,7 +44,7 @@ def page() -> str:
 
 def _homes(package: ModuleType) -> dict[str, ModuleType]:
     """The module that defines each name that the package offers."""
-    imports = (node for node in ast.parse(inspect.getsource(package)).body if isinstance(node, ast.ImportFrom))
+    imports = (node for node in ast.walk(ast.parse(inspect.getsource(package))) if isinstance(node, ast.ImportFrom))
     return {alias.name: import_module(node.module) for node in imports if node.module for alias in node.names}
 
 

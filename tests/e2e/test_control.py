@@ -22,14 +22,16 @@ from rowstream.records.sample import write_sample
 from tests.bench.workload import RECORD_TYPE, hand_in, wait_for
 from tests.whole_system import System, running
 
-ROWS = 150_000
+ROWS = 30_000
+# Small chunks, of which few are under way at a time, so that a file of this size is under way for a moment.
+SETTINGS = {"ROWSTREAM_SPLITTER__CHUNK_RECORDS": "250", "ROWSTREAM_SPLITTER__WINDOW_CHUNKS": "8"}
 QUIET_SECONDS = 4.0
 PATIENCE = 180.0
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running(tmp_path_factory.mktemp("control") / "state") as system:
+    with running(tmp_path_factory.mktemp("control") / "state", settings=SETTINGS) as system:
         yield system
 
 

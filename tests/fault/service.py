@@ -1,6 +1,5 @@
 """The services of the fault suite as processes, each started again when it ends, as any supervisor would."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,13 +9,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 
 import psutil
 
-from rowstream.stack.probes import get
 from rowstream.stack.process import guarded
+from tests import probes
 
 _AGAIN_SECONDS = 0.3
 _WATCH_SECONDS = 0.05
@@ -68,11 +66,7 @@ class Service:
 
     def readiness(self) -> tuple[int, list[str]]:
         """Status of /readyz, and what is waited for; 0 while nobody answers."""
-        try:
-            status, body = get(self.port, "/readyz")
-            return status, json.loads(body)["waiting_for"]
-        except (OSError, HTTPException, ValueError, KeyError):
-            return 0, []
+        return probes.readiness(self.port)
 
     def memory_mb(self) -> float:
         """Its resident memory now; 0 while it is not running."""

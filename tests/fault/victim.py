@@ -5,6 +5,9 @@ that it is taken, this process gets which signal, from itself and therefore exac
 comes first carries the order out. A negative control names a patch to be made first; no patch is ever in the product.
 """
 
+from rowstream.runtime import imports  # noqa: F401 - before all else, as a service has it
+
+# isort: split
 import json
 import os
 import runpy

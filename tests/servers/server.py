@@ -14,6 +14,7 @@ from rowstream.stack.part import Account
 from rowstream.stack.process import guarded
 
 _START_SECONDS = 90.0  # a Java program on a busy machine
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.08  # a look costs what others on the machine wait for
 
 
 @dataclass(kw_only=True)
@@ -48,11 +49,13 @@ class Server:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
+        pause = _SHORTEST_PAUSE
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise AssertionError(f"{self.name} did not start: {self.log.read_text()[-2000:]}")
-            time.sleep(0.02)
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 1.2)
         self.settle()
 
     def stop(self) -> None:
@@ -112,6 +115,8 @@ def listens(port: int) -> bool:
 def until(happened: Callable[[], bool], *, seconds: float = 20.0, what: str = "the expected") -> None:
     """Wait until something is so; fails when it is not within `seconds`."""
     deadline = time.monotonic() + seconds
+    pause = _SHORTEST_PAUSE
     while not happened():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(_LONGEST_PAUSE, pause * 1.2)

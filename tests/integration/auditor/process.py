@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from rowstream.kafka.consumer import Consumer, Received
 from rowstream.kafka.producer import Producer
 from rowstream.kafka.topics import CHUNK_RESULTS, DEAD_LETTERS, SPLIT_RESULTS
@@ -22,6 +20,7 @@ from rowstream.messages.chunk_result import ChunkResult
 from rowstream.messages.envelope import Envelope, new_traceparent
 from rowstream.messages.upload_failed import UploadFailed
 from rowstream.messages.upload_split import UploadSplit
+from tests import probes
 from tests.servers import free_port, kafka_settings, until
 
 
@@ -44,16 +43,11 @@ class Auditor:
 
     def readiness(self) -> tuple[int, list[str]]:
         """Status of /readyz, and what is waited for; 0 while nobody answers."""
-        try:
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2)
-        except httpx.TransportError:
-            return 0, []
-        return answer.status_code, answer.json()["waiting_for"]
+        return probes.readiness(self.port)
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
-        lines = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=2).text.splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+        return probes.metric(self.port, name)
 
     def kill(self) -> None:
         assert self.process
