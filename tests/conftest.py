@@ -1,18 +1,37 @@
 """Fixtures for every test that needs a real server; each pytest-xdist worker has servers of its own."""
 
 import logging
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 import httpx
+import psutil
 import pytest
 import structlog
 
 from rowstream.runtime.settings import StorageSettings
 from rowstream.storage.s3 import S3Store
 from tests import servers
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux offers memory as files
+_ROOM = 8 * 2**30
+
+
+def pytest_configure() -> None:
+    """Keep all files of the tests in memory where there is room, unless TMPDIR says where to.
+
+    A thousand tests have a database of their own, of 900 files: made and dropped in 0.03 s there, in 0.2 s on disk.
+    """
+    if "TMPDIR" in os.environ or not _MEMORY.is_dir():
+        return
+    if min(shutil.disk_usage(_MEMORY).free, psutil.virtual_memory().available) > _ROOM:
+        os.environ["TMPDIR"] = str(_MEMORY)
+        tempfile.tempdir = None  # to be looked up anew
 
 
 @pytest.fixture(autouse=True)

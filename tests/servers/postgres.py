@@ -124,7 +124,14 @@ def _new_postgres(data: Path, folder: Path, version: int | None, further: Mappin
         extra_groups=[] if user else None,
     )
     port = free_port()
-    settings = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB", "max_connections": "200", **further}
+    settings = {
+        "fsync": "off",
+        "shared_buffers": "64MB",
+        "max_wal_size": "1GB",
+        "max_connections": "200",
+        "dynamic_shared_memory_type": "mmap",  # goes with the folder of the data, also when the server is killed
+        **further,
+    }
     return Postgres(
         name="postgres",
         command=[str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""]
