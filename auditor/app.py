@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from auditor.credentials import broker_credentials
 from auditor.patience import Stopping
 from auditor.receiver import Read, Receiver
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.messages.envelope import headers_as_text
 from rowstream.runtime.health import Health
 from rowstream.runtime.logging import get_logger
@@ -30,7 +30,6 @@ from rowstream.runtime.steps import Step, reached
 log = get_logger(__name__)
 
 GROUP = "auditor"
-_FETCH_WAIT_MS = 50
 _FAILED = 1
 _TURN_SECONDS, _LEAVE_SECONDS = 0.2, 8.0
 _DAY_SECONDS = 24 * 3_600.0
@@ -50,7 +49,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it and says 1,500 ms; a broker may answer only when the wait is over.
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001
+        consumer._fetch_max_wait_ms = transport.app.fetch_wait_ms  # noqa: SLF001
         return consumer
 
 
@@ -68,6 +67,7 @@ class _Transport(driver.Transport):
 class _App(faust.App):
     BootStrategy = _Boot
     logger = _FAUSTS_LOG
+    fetch_wait_ms: int
 
     async def on_first_start(self) -> None:
         """Faust makes a folder for its tables here; there are none."""
@@ -96,6 +96,7 @@ class Projection:
         self._at_work = asyncio.Lock()  # one batch at a time, of whichever topic
         self._done: dict[tuple[str, int], int] = {}
         self._app = _App(GROUP, **_options(settings))
+        self._app.fetch_wait_ms = settings.fetch_wait_ms
         for topic, read in readers.items():
             self._follow(topic, read)
         self._app.on_partitions_assigned.connect(self._assigned)

@@ -13,9 +13,9 @@ from auditor.patience import Patience
 from auditor.projection import Folded
 from rowstream.database.connection import first_line
 from rowstream.errors import Poison, Retryable
-from rowstream.kafka.consumer import Received
 from rowstream.kafka.dead_letters import put_aside
 from rowstream.kafka.producer import Producer
+from rowstream.kafka.received import Received
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.messages.codec import UnknownSchema

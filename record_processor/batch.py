@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from rowstream.errors import Poison
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.messages import codec
 from rowstream.messages.envelope import Envelope
 from rowstream.messages.record_chunk import RecordChunk

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rowstream.database.connection import first_line
 from rowstream.database.tables import partitions_in_work
 from rowstream.ids import new_id
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.runtime.logging import get_logger
 
 log = get_logger(__name__)

@@ -17,10 +17,11 @@ from record_processor.recover import Stopped, begin_try, give_up, patiently, set
 from record_processor.settings import ProcessorSlice
 from rowstream.database.connection import retryable_errors
 from rowstream.errors import Poison, Retryable
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.dead_letters import put_aside
 from rowstream.kafka.delivery import Send, deliver
 from rowstream.kafka.producer import OnDelivery, Producer
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNK_RESULTS
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult

@@ -7,10 +7,11 @@ from sqlalchemy import Engine, exc
 
 from rowstream.database.connection import first_line, is_away
 from rowstream.errors import Poison, Retryable
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.dead_letters import put_aside
 from rowstream.kafka.delivery import deliver
 from rowstream.kafka.producer import OnDelivery, Producer
+from rowstream.kafka.received import Received
 from rowstream.messages import codec
 from rowstream.messages.patience import SchemaPatience
 from rowstream.messages.upload_accepted import UploadAccepted

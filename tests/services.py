@@ -24,8 +24,9 @@ from record_processor.settings import ProcessorSlice
 from record_processor.zombies import SERVICE, Patience
 from rowstream.database.connection import PROCESSOR_ROLE, SPLITTER_ROLE
 from rowstream.database.readiness import until_ready
-from rowstream.kafka.consumer import LEFT_BEHIND, Consumer, Received
+from rowstream.kafka.consumer import LEFT_BEHIND, Consumer
 from rowstream.kafka.producer import Producer
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNKS, UPLOADS
 from rowstream.messages.envelope import headers_as_text
 from rowstream.runtime.health import Health
@@ -41,12 +42,15 @@ from tests.servers import free_port, until
 from tests.uploads import accepted_event
 
 _JOIN_SECONDS = 30.0
+_FETCH_WAIT_MS = 100
 _QUIET_LOOKS = 4
 
 
 def quick_kafka(broker: str) -> KafkaSettings:
-    """Groups form and faults are noticed in seconds."""
-    return KafkaSettings(bootstrap_servers=broker, session_timeout_ms=2_000, delivery_timeout_ms=2_000)
+    """Groups form and faults are noticed in seconds, and the embedded broker, which holds answers back, is quick."""
+    return KafkaSettings(
+        bootstrap_servers=broker, session_timeout_ms=2_000, delivery_timeout_ms=2_000, fetch_wait_ms=_FETCH_WAIT_MS
+    )
 
 
 @contextmanager
@@ -198,6 +202,7 @@ def process_of(
         "KAFKA__BOOTSTRAP_SERVERS": broker,
         "KAFKA__SESSION_TIMEOUT_MS": "2000",
         "KAFKA__DELIVERY_TIMEOUT_MS": "2000",
+        "KAFKA__FETCH_WAIT_MS": str(_FETCH_WAIT_MS),
         "DATABASE__URL": database,
         "STORAGE__ENDPOINT_URL": storage.endpoint_url or "",
         "STORAGE__ACCESS_KEY_ID": storage.access_key_id or "",

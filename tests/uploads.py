@@ -20,7 +20,7 @@ from rowstream.database.tables import (
     upload_splits,
 )
 from rowstream.ids import new_id
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNKS
 from rowstream.messages import codec
 from rowstream.messages.envelope import Envelope

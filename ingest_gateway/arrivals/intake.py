@@ -15,8 +15,9 @@ from ingest_gateway.arrivals.replies import refusal, say_taken
 from ingest_gateway.doer import system
 from ingest_gateway.gateway import Gateway
 from ingest_gateway.sources import NoSuchOrganization, organization_called
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.producer import Producer
+from rowstream.kafka.received import Received
 from rowstream.messages.codec import SchemaStore
 from rowstream.messages.envelope import child_span, correlation_id_of
 from rowstream.messages.patience import SCHEMA_SECONDS

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from ingest_gateway.gateway import Gateway
 from rowstream.database.connection import retryable_errors
 from rowstream.errors import Poison, Retryable
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.dead_letters import put_aside
 from rowstream.kafka.producer import OnDelivery, Producer
+from rowstream.kafka.received import Received
 from rowstream.messages.codec import UnknownSchema
 from rowstream.messages.patience import SCHEMA_SECONDS, SchemaPatience
 from rowstream.runtime.logging import get_logger, log_context

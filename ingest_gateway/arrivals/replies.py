@@ -12,7 +12,7 @@ from ingest_gateway.accept import Origin
 from ingest_gateway.arrivals.cloud_events import named
 from ingest_gateway.arrivals.reader import Saying
 from rowstream.database import outbox
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import UPLOAD_REPLIES
 from rowstream.messages import codec
 from rowstream.messages.envelope import Envelope, correlation_id_of

@@ -10,8 +10,9 @@ from ingest_gateway.gateway import Gateway
 from ingest_gateway.references import BadReference
 from ingest_gateway.s3_objects import Teller
 from ingest_gateway.sources import SourcesFile
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.producer import Producer
+from rowstream.kafka.received import Received
 from rowstream.messages.envelope import child_span, correlation_id_of
 
 GROUP = "rowstream-s3-events"

@@ -9,18 +9,15 @@ call `keep_alive` at least every few seconds: it fetches nothing but keeps the m
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import cast
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
-from rowstream.errors import Fatal
 from rowstream.kafka.absence import Absence
 from rowstream.kafka.clock import end_process, watch_clock
 from rowstream.kafka.connection import connection_config
+from rowstream.kafka.received import Received, place_of, received_of
 from rowstream.kafka.watch import Place, View, Watch
-from rowstream.messages.envelope import headers_as_text
 from rowstream.runtime.logging import client_logger, get_logger
 from rowstream.runtime.metrics import CONSUMER_LAG, DEAD_LETTERS, MESSAGES_CONSUMED
 from rowstream.runtime.settings import KafkaSettings
@@ -30,29 +27,12 @@ log = get_logger(__name__)
 _GATHER_SECONDS = 0.05
 _FETCH_KBYTES = 32_768
 _LEAVE_SECONDS = 8.0
-_JOIN_SECONDS = 20.0
+_JOIN_SECONDS = 18.0
 _ASK_SECONDS = 2.0
 NO_PART = "it has no partitions: the broker is away, or they are being handed out anew"
 """What a service may say of itself when `on_left` is called."""
 LEFT_BEHIND = "the client does not fetch what is there; ending, to be started again with a new one"
 """What a consumer logs before it ends its process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One message and where it stood.
-
-    `assignment` counts the times that the consumer was given its part: where a log was lost in between, the same offset
-    names another message.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
-    headers: dict[str, str]
-    assignment: int = 0
 
 
 class Consumer:
@@ -110,7 +90,7 @@ class Consumer:
         if self._watch.wants_a_look(received=bool(received)) and self._watch.is_stuck(self._view()):
             log.critical(LEFT_BEHIND)
             end_process()
-        received = [message for message in received if _place(message) in self._ours]
+        received = [message for message in received if place_of(message) in self._ours]
         for message in received:
             MESSAGES_CONSUMED.labels(message.topic).inc()
         return received
@@ -123,8 +103,8 @@ class Consumer:
         """
         reached: dict[Place, int] = {}
         for message in messages:
-            if _place(message) in self._ours and message.assignment == self._assignment:
-                reached[_place(message)] = max(reached.get(_place(message), 0), message.offset + 1)
+            if place_of(message) in self._ours and message.assignment == self._assignment:
+                reached[place_of(message)] = max(reached.get(place_of(message), 0), message.offset + 1)
         self._settled.update(reached)
 
     def commit(self, *, wait: bool = False) -> None:
@@ -208,7 +188,7 @@ class Consumer:
     def _fetched(self, at_most: int, timeout: float) -> list[Received]:
         messages = self._consumer.consume(at_most, timeout)
         self._absence.looked(time.monotonic(), waited=timeout)
-        return [received for message in messages if (received := _received(message, self._assignment))]
+        return [received for message in messages if (received := received_of(message, self._assignment))]
 
     def _assigned(self, _: object, parts: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{part.topic}/{part.partition}" for part in parts])
@@ -230,7 +210,7 @@ class Consumer:
         self._ours -= gone
         self._is_member = bool(self._ours)
         self._settled = {place: offset for place, offset in self._settled.items() if place not in gone}
-        self._early = [message for message in self._early if _place(message) not in gone]
+        self._early = [message for message in self._early if place_of(message) not in gone]
         self._on_revoked()
         if not self._is_member:
             self._on_left()
@@ -246,7 +226,7 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, object]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "check.crcs": True,
-        "fetch.wait.max.ms": 50,
+        "fetch.wait.max.ms": settings.fetch_wait_ms,
         "fetch.message.max.bytes": settings.max_message_bytes,
         "queued.max.messages.kbytes": _FETCH_KBYTES,
         "allow.auto.create.topics": False,
@@ -258,19 +238,3 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, object]:
         config["session.timeout.ms"] = settings.session_timeout_ms
         config["heartbeat.interval.ms"] = settings.session_timeout_ms // 6
     return config
-
-
-def _place(message: Received) -> Place:
-    return message.topic, message.partition
-
-
-def _received(message: confluent_kafka.Message, assignment: int) -> Received | None:
-    error = message.error()
-    if error is None:
-        topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
-        headers = headers_as_text(cast("list[tuple[str, bytes | None]]", message.headers() or []))
-        return Received(topic, partition, offset, message.key(), message.value() or b"", headers, assignment)
-    if error.fatal() or error.code() in (KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED):  # noqa: SLF001 - so named in the client's public API
-        raise Fatal(f"the Kafka client cannot go on: {error.str()}")
-    log.warning("broker trouble", reason=error.str())
-    return None

@@ -6,8 +6,8 @@ Headers as Kafka Connect names them (KIP-298), since tools read those.
 from collections.abc import Iterable
 
 from rowstream.errors import Poison
-from rowstream.kafka.consumer import Received
 from rowstream.kafka.producer import OnDelivery, Producer
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import DEAD_LETTERS
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import DEAD_LETTERS as COUNTER

@@ -27,6 +27,13 @@ class KafkaSettings(BaseModel):
     delivery_timeout_ms: int = Field(10_000, ge=1_000, description="Milliseconds after which a send has failed")
     max_message_bytes: int = Field(1_000_000, ge=100_000, description="Largest message, in bytes")
     replication: int = Field(1, ge=1, le=32_767, description="Copies of each partition of the topics that are made")
+    fetch_wait_ms: int = Field(
+        500,
+        ge=1,
+        le=10_000,
+        description="Milliseconds that a broker may keep its answer back while there is nothing to read; a good one "
+        "answers as soon as there is something",
+    )
     security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
         "plaintext", description="ssl: the line is encrypted (TLS); sasl: the brokers want a name and a password"
     )

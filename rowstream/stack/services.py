@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from rowstream.stack import ports as ports_here
 from rowstream.stack.part import Part
@@ -14,6 +15,15 @@ from rowstream.stack.probes import answers_ready
 
 GATEWAY, SPLITTER, PROCESSOR = "ingest_gateway", "splitter", "record_processor"
 PROCESSOR_GROUP = "record-processor"  # as the processors name it, whose code the supervisor does not import
+
+_WITH_EMBEDDED_BROKER: Mapping[str, str] = MappingProxyType(
+    {
+        # It lets the first members of a group wait for half of this, in whole seconds.
+        "ROWSTREAM_KAFKA__SESSION_TIMEOUT_MS": "4000",
+        # It answers only when the wait is over, so a message takes half of this longer at each step.
+        "ROWSTREAM_KAFKA__FETCH_WAIT_MS": "100",
+    }
+)
 
 
 def service_names(processors: int) -> dict[str, str]:
@@ -82,8 +92,7 @@ def service_environment(
         "MALLOC_ARENA_MAX": "2",
         # And what Arrow has freed is of use to everything else: its own allocator keeps a heap for each thread, too.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
-        # The embedded broker lets the first members of a group wait for half of this, in whole seconds.
-        **({"ROWSTREAM_KAFKA__SESSION_TIMEOUT_MS": "4000"} if embedded_broker else {}),
+        **(_WITH_EMBEDDED_BROKER if embedded_broker else {}),
         "ROWSTREAM_ACCESS__SECRETS_FILE": str(secrets_file),
         **inherited,
         "PYTHONUNBUFFERED": "1",

@@ -14,7 +14,7 @@ from tests.servers.server import Server
 
 def kafka_settings(bootstrap_servers: str) -> KafkaSettings:
     """Settings for the broker of the tests: groups form, and faults are noticed, in seconds."""
-    return KafkaSettings(bootstrap_servers=bootstrap_servers, delivery_timeout_ms=3_000)
+    return KafkaSettings(bootstrap_servers=bootstrap_servers, delivery_timeout_ms=3_000, fetch_wait_ms=50)
 
 
 def storage_settings(server: Server) -> StorageSettings:

@@ -6,14 +6,17 @@ from uuid import uuid4
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.producer import Producer
+from rowstream.kafka.received import Received
 from rowstream.runtime.settings import KafkaSettings
 
 
 def quick(bootstrap_servers: str) -> KafkaSettings:
     """Groups form and faults are noticed in a second or two."""
-    return KafkaSettings(bootstrap_servers=bootstrap_servers, session_timeout_ms=2_000, delivery_timeout_ms=1_500)
+    return KafkaSettings(
+        bootstrap_servers=bootstrap_servers, session_timeout_ms=2_000, delivery_timeout_ms=1_500, fetch_wait_ms=50
+    )
 
 
 def new_topic(bootstrap_servers: str, partitions: int = 2) -> str:

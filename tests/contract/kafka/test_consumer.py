@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError
 from prometheus_client import REGISTRY
 
 from rowstream.errors import Fatal
-from rowstream.kafka.consumer import Consumer, Received, _received, consumer_config
+from rowstream.kafka.consumer import Consumer, consumer_config
+from rowstream.kafka.received import Received, received_of
 from rowstream.kafka.watch import Watch
 from rowstream.runtime.settings import KafkaSettings
 from tests import servers
@@ -299,10 +300,10 @@ class _Failed:
 
 def test_trouble_that_passes_is_waited_out_and_what_does_not_is_fatal() -> None:
     passing: Any = _Failed(KafkaError(KafkaError._ALL_BROKERS_DOWN, "all down"))
-    assert _received(passing, 1) is None
+    assert received_of(passing, 1) is None
     for code in (KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED):
         with pytest.raises(Fatal, match="cannot go on"):
-            _received(_Failed(KafkaError(code, "no")), 1)  # type: ignore[arg-type]
+            received_of(_Failed(KafkaError(code, "no")), 1)  # type: ignore[arg-type]
 
 
 def test_the_newer_group_protocol_shares_and_keeps_what_is_settled(apache_kafka: servers.ApacheKafka) -> None:

@@ -7,10 +7,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from rowstream.errors import Poison, Retryable
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.dead_letters import put_aside
 from rowstream.kafka.delivery import deliver
 from rowstream.kafka.producer import OnDelivery, Producer
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNKS, DEAD_LETTERS, TOPICS, UPLOADS, create_topics, topic_partitions
 from tests import servers
 from tests.contract.kafka.support import new_topic, quick, take, values

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from auditor.receiver import Read, Receiver
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 
 _BATCHES = 3
 _take = Receiver.take

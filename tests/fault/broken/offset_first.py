@@ -2,7 +2,7 @@
 
 from record_processor import ledger
 from record_processor.service import ProcessorService
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 
 _work = ProcessorService._work
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNK_RESULTS, CHUNKS, SPLIT_RESULTS, TOPICS, UPLOADS
 from rowstream.messages import codec
 from rowstream.messages.record_chunk import RecordChunk

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rowstream.kafka.consumer import Consumer, Received
+from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.producer import Producer
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNK_RESULTS, DEAD_LETTERS, SPLIT_RESULTS
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult
@@ -78,6 +79,7 @@ def auditor_process(folder: Path, *, database: str, broker: str, start: bool = T
     settings = {
         "KAFKA__BOOTSTRAP_SERVERS": broker,
         "KAFKA__SESSION_TIMEOUT_MS": "2000",
+        "KAFKA__FETCH_WAIT_MS": "100",
         "DATABASE__URL": database,
         "HTTP__PORT": str(port),
         "AUDITOR__RECONCILE_SECONDS": "3600",  # so that a test sees what the messages do

@@ -8,8 +8,8 @@ import pytest
 from auditor.patience import Patience
 from auditor.receiver import Receiver, read_chunk_result
 from rowstream.database.schemas import SchemaTable
-from rowstream.kafka.consumer import Received
 from rowstream.kafka.producer import Producer
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNK_RESULTS
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult

@@ -10,7 +10,7 @@ import pytest
 
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.database.record_tables import bring_up_to_date
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNK_RESULTS, CHUNKS, DEAD_LETTERS
 from rowstream.records import RecordType, registry
 from tests import servers

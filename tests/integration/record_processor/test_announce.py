@@ -18,8 +18,8 @@ from record_processor.announce import Announcer
 from rowstream.database.connection import PROCESSOR_ROLE
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.errors import Retryable
-from rowstream.kafka.consumer import Received
 from rowstream.kafka.producer import Producer
+from rowstream.kafka.received import Received
 from rowstream.messages import codec
 from rowstream.messages.record_accepted import RecordAccepted
 from rowstream.runtime.logging import configure_logging

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from record_processor.doubt import Doubt
 from rowstream.ids import new_id
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNKS, DEAD_LETTERS
 from rowstream.runtime.settings import StorageSettings
 from tests import servers

@@ -13,7 +13,7 @@ import pytest
 
 from rowstream.database.keys import DEFAULT_ORGANIZATION
 from rowstream.ids import new_id
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import CHUNK_RESULTS, CHUNKS
 from rowstream.messages import codec
 from rowstream.messages.chunk_result import ChunkResult

@@ -7,7 +7,7 @@ import pytest
 
 from auditor.receiver import read_split_result
 from rowstream.errors import Poison
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.messages import codec
 from rowstream.messages.envelope import Envelope, new_traceparent
 from rowstream.messages.upload_failed import UploadFailed

@@ -6,7 +6,7 @@ import pytest
 
 from ingest_gateway.arrivals.cloud_events import TYPE, BadRequest
 from ingest_gateway.arrivals.replies import NOBODY, refusal
-from rowstream.kafka.consumer import Received
+from rowstream.kafka.received import Received
 from rowstream.kafka.topics import UPLOAD_REPLIES, UPLOAD_REQUESTS
 from rowstream.messages import codec
 from rowstream.messages.upload_reply import UploadReply
