@@ -7,7 +7,7 @@ costs the machine at that moment to make anything durable.
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -74,7 +74,7 @@ def _moments(count: int, a_second: float) -> Iterator[float]:
 
 
 class _Clients:
-    """A client of the API for each thread."""
+    """For each thread a client of the API, and one of the object store."""
 
     def __init__(self, system: System) -> None:
         self._system, self._own, self._all = system, threading.local(), ExitStack()
@@ -87,17 +87,25 @@ class _Clients:
 
     @property
     def api(self) -> httpx.Client:
-        """This thread's."""
-        if not hasattr(self._own, "api"):
-            self._own.api = self._all.enter_context(self._system.api)
-        api: httpx.Client = self._own.api
-        return api
+        """This thread's of the API."""
+        return self._of_this_thread("api", lambda: self._system.api)
+
+    @property
+    def store(self) -> httpx.Client:
+        """This thread's of the object store."""
+        return self._of_this_thread("store", httpx.Client)
+
+    def _of_this_thread(self, name: str, make: Callable[[], httpx.Client]) -> httpx.Client:
+        if not hasattr(self._own, name):
+            setattr(self._own, name, self._all.enter_context(make()))
+        client: httpx.Client = getattr(self._own, name)
+        return client
 
 
 def _hand_in(clients: _Clients, file: bytes, due: float, times: _Times) -> None:
     place = workload.ask(clients.api, len(file))
     times.presign.append(time.monotonic() - due)
-    workload.store(place, file)
+    workload.store(place, file, clients.store.request)
     stored = time.monotonic()
     times.uploads.append(workload.confirm(clients.api, place))
     times.confirm.append(time.monotonic() - stored)
