@@ -6,11 +6,11 @@ Where members of a group leave, or vanish, while others join, it can go on waiti
 
 import asyncio
 import http.client
-import json
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
-from rowstream.stack.probes import get
+from rowstream.stack.probes import get, missing
 from rowstream.stack.runner import Jammed
 from rowstream.stack.supervisor import Supervisor
 
@@ -42,11 +42,7 @@ class Jam:
 
 def waits_for_broker(ready: bytes) -> bool:
     """Whether this answer of /readyz says so."""
-    try:
-        missing = json.loads(ready)["waiting_for"]
-    except (ValueError, KeyError, TypeError):
-        return False
-    return any(str(item).startswith(_WAITED_FOR) for item in missing)
+    return any(what.startswith(_WAITED_FOR) for what in missing(ready))
 
 
 class Unjammer:
@@ -64,11 +60,8 @@ class Unjammer:
             waiting = await asyncio.to_thread(self._waiting)
             if service := self._jam.looked(time.monotonic(), waiting):
                 self._supervisor.tell(Jammed(self._broker, service))
-                try:
-                    async with self._supervisor.without([self._broker], seconds=_READY_SECONDS):
-                        pass
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    await self._supervisor.start_anew(self._broker, seconds=_READY_SECONDS)
 
     def _waiting(self) -> list[str]:
         return [service for service, port in self._ports.items() if _waits(port)]

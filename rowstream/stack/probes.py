@@ -61,10 +61,14 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
+def missing(body: bytes) -> tuple[str, ...]:
+    """What a /readyz body says is waited for; nothing where it says nothing that can be read."""
+    try:
+        return tuple(str(item) for item in json.loads(body)["waiting_for"])
+    except (ValueError, KeyError, TypeError):
+        return ()
+
+
 def waiting_for(body: bytes) -> str:
     """What a /readyz body says is missing, as one line."""
-    try:
-        missing = json.loads(body)["waiting_for"]
-    except (ValueError, KeyError, TypeError):
-        return "it says only that it is not ready"
-    return "; ".join(str(item) for item in missing) or "it says only that it is not ready"
+    return "; ".join(missing(body)) or "it says only that it is not ready"

@@ -123,8 +123,7 @@ class Recycler:
         except (Retryable, TimeoutError):
             # It hangs (somebody else was reading the topic), or lets the processors not in again. A new one has lost
             # its whole log, which all outlive.
-            async with supervisor.without([embedded.broker], seconds=_READY_SECONDS):
-                pass
+            await supervisor.start_anew(embedded.broker, seconds=_READY_SECONDS)
             self._after_last = self._resident()
 
     async def _drained(self) -> None:

@@ -83,6 +83,11 @@ class Supervisor:
         async with asyncio.timeout(seconds):
             await asyncio.gather(*(runner.ready.wait() for runner in runners))
 
+    async def start_anew(self, name: str, *, seconds: float) -> None:
+        """Stop a part in an orderly way and start it again; raises as `without` does."""
+        async with self.without([name], seconds=seconds):
+            pass
+
     async def wait(self) -> None:
         """Keep the parts going until cancelled, with all upkeep.
 

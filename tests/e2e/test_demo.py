@@ -46,11 +46,14 @@ def test_an_outcome_that_was_not_planned_is_found_and_kept_to_be_looked_at(
         return replace(file, planted={**planted, 2: ("VAL_002",)})
 
     monkeypatch.setattr(demo_files, "members", other_members)
+    before = set(psutil.Process().children(recursive=True))
     result = run("demo", "--keep", **offline(tmp_path))
+    assert set(psutil.Process().children(recursive=True)) <= before
     assert result.code == 1
     assert "flights.csv is left out: " in result.out
     assert not (tmp_path / "cache").exists()
     assert all(line == line.rstrip() for line in result.out.splitlines())
+    assert "✗ flights" not in result.out, "to be left out is no failure"
     assert "✗ members.csv: row 2: planted with VAL_002, but not rejected\n" in result.out
     assert "✗ members.csv: row 194: rejected with VAL_001, but nothing was planted there\n" in result.out
     (kept,) = folder.iterdir()

