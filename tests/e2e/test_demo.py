@@ -23,8 +23,9 @@ OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devn
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where temporary folders are made; not pytest's own, which closes them to the database's account."""
+    tmp_path_factory.getbasetemp()  # else pytest would make it inside, where this is the first test that asks for it
     with tempfile.TemporaryDirectory(prefix="rowstream-test-") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
