@@ -30,7 +30,7 @@ def test_results_are_folded_at_once_and_acknowledged_when_it_leaves(
         assert scene.totals(upload) == (60, 54, 6, 0, 0, {"VAL_001": 6})
         until(lambda: auditor.metric("rowstream_messages_consumed_total") == 15, what="taking every message")
         assert auditor.metric("batch_upload_records_processed_total") == 60
-        assert auditor.metric("rowstream_consumer_lag") == 0
+        until(lambda: auditor.metric("rowstream_consumer_lag") == 0, what="the next look at the lag")
         assert auditor.leave() == 0
         assert {line["service"] for line in auditor.log_lines()} == {"auditor"}
         assert [path.name for path in auditor.folder.iterdir()] == ["auditor.log"]

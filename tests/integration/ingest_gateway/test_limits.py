@@ -150,7 +150,7 @@ class TestTogether:
     ) -> None:
         dead = f"redis://:secret@127.0.0.1:{servers.free_port()}/0"
         with (
-            served(database_url, object_store, redis_url=dead, key_per_minute=60, burst_seconds=3) as address,
+            served(database_url, object_store, redis_url=dead, key_per_minute=6, burst_seconds=30) as address,
             gateways.client_of(address, gateways.new_key(database_url)) as client,
         ):
             codes = Counter(client.get(PATH).status_code for _ in range(20))

@@ -30,7 +30,7 @@ def frozen(url: str, upload: UUID, place: str) -> Iterator[subprocess.Popen[str]
     process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     try:
         status = psutil.Process(process.pid).status
-        servers.until(lambda: status() == psutil.STATUS_STOPPED, what="the freezing")
+        servers.until(lambda: status() == psutil.STATUS_STOPPED, seconds=60.0, what="the freezing")
         yield process
     finally:
         process.kill()
@@ -40,7 +40,7 @@ def frozen(url: str, upload: UUID, place: str) -> Iterator[subprocess.Popen[str]
 def wake(process: subprocess.Popen[str]) -> list[str]:
     """Let it go on to its end; what it said."""
     process.send_signal(signal.SIGCONT)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     return said.splitlines()
 
@@ -52,8 +52,10 @@ def test_one_that_holds_a_lane_is_ended_and_wakes_up_to_find_its_work_done(
     upload = noted(uploads)
     with frozen(database_url, upload, place) as zombie:
         started = time.monotonic()
-        (result,) = settle(processor, hands(chunks_of(members(COUNT), upload)), MEMBERS, pause=Waits()).results
-        assert 0.8 < time.monotonic() - started < 2.0  # a patience of one second, and not lock_timeout's two
+        waits = Waits()
+        (result,) = settle(processor, hands(chunks_of(members(COUNT), upload)), MEMBERS, pause=waits).results
+        assert time.monotonic() - started > 0.8  # a patience of one second,
+        assert waits.reasons == []  # which is over before lock_timeout's two
         assert (result.worker, result.succeeded_records) == ("host/1", COUNT)
         before = uploads.loaded(upload), uploads.ledger(upload)
         said = wake(zombie)

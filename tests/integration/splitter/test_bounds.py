@@ -95,9 +95,10 @@ def test_while_it_is_asked_to_hold_back_it_sends_nothing_new_and_then_goes_on(
     with splitting(database_url, module_broker, store, **FACTS), processing(database_url, module_broker):
         announce(module_broker, upload)
         until(lambda: uploads.lanes(upload) != [], what="the plan")
-        hold(uploads.owner, "another", seconds=1.5)  # ends by itself
+        hold(uploads.owner, "another", seconds=60.0)
         release(uploads.owner, "a test")
         assert chunks_sent(module_broker, upload) == {}
+        hold(uploads.owner, "another", seconds=0.5)  # ends by itself
         closed(uploads, upload)
     loaded_exactly(uploads, upload)
     with engine.connect() as connection:  # a splitter may look

@@ -9,7 +9,7 @@ import pytest
 
 from rowstream.stack import jam
 from rowstream.stack.jam import Jam, Unjammer
-from rowstream.stack.part import Part
+from rowstream.stack.part import Part, Probe
 from rowstream.stack.runner import Event, Jammed, Ready
 from rowstream.stack.supervisor import Supervisor
 from tests.servers import free_port
@@ -35,8 +35,9 @@ time.sleep(600)
 """
 
 
-def part(name: str, code: str, *arguments: str) -> Part:
-    return Part(name=name, command=(sys.executable, "-I", "-S", "-c", code, *arguments), environment={}, grace=2.0)
+def part(name: str, code: str, *arguments: str, ready: Probe | None = None) -> Part:
+    command = (sys.executable, "-I", "-S", "-c", code, *arguments)
+    return Part(name=name, command=command, environment={}, ready=ready, grace=2.0)
 
 
 def test_a_broker_that_lets_a_service_into_no_group_is_started_anew_once(
@@ -46,6 +47,9 @@ def test_a_broker_that_lets_a_service_into_no_group_is_started_anew_once(
     port, events = free_port(), list[Event]()
     marks = tmp_path / "marks"
     marks.mkdir()
+
+    def marks_its_start(pid: int) -> str | None:
+        return None if (marks / f"broker-{pid}").exists() else "its mark"
 
     async def scene() -> None:
         parts = [part("broker", BROKER, str(marks)), part("splitter", SERVICE, str(marks), str(port))]
