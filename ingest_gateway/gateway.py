@@ -43,6 +43,16 @@ class Gateway:
             act_for(connection, organization_id)
             yield connection
 
+    @contextmanager
+    def reading_keys(self) -> Iterator[Connection]:
+        """A connection for questions of who asks; each statement by itself, without the cost of a transaction.
+
+        Raises:
+            Retryable: the database does not answer.
+        """
+        with retryable_errors(), self.keys.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
     def close(self) -> None:
         """Close all connections to the database."""
         self.engine.dispose()
@@ -66,8 +76,8 @@ def open_gateway(settings: GatewaySettings, health: Health) -> Gateway:
     )
 
 
-def gateway_of(request: Request) -> Gateway:
-    """The gateway that serves this request."""
+async def gateway_of(request: Request) -> Gateway:
+    """The gateway that serves this request; async as it waits for nothing, and FastAPI gives others a thread."""
     gateway: Gateway = request.app.state.gateway
     return gateway
 

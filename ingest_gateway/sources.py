@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from ingest_gateway.gateway import Gateway
 from rowstream.database.access_tables import organizations
-from rowstream.database.connection import retryable_errors
 from rowstream.runtime import sources
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.sources import S3Source, SftpSource, Sources, WrongSources
@@ -83,7 +82,7 @@ def organization_called(gateway: Gateway, called: str) -> UUID:
     except ValueError:
         is_it = organizations.c.name == called
     query = select(organizations.c.id).where(is_it, organizations.c.closed_at.is_(None))
-    with retryable_errors(), gateway.keys.connect() as connection:
+    with gateway.reading_keys() as connection:
         found: UUID | None = connection.execute(query).scalar_one_or_none()
     if found is None:
         raise NoSuchOrganization(f"there is no organization {called!r}, or it is closed")

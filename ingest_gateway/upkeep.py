@@ -140,7 +140,7 @@ def sweep_exports(gateway: Gateway) -> int:
 
 
 def _organizations(gateway: Gateway) -> Sequence[UUID]:
-    with retryable_errors(), gateway.keys.connect() as connection:
+    with gateway.reading_keys() as connection:
         return connection.execute(select(organizations.c.id)).scalars().all()
 
 

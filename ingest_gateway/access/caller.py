@@ -20,7 +20,6 @@ from ingest_gateway.access.sessions import standing_of
 from ingest_gateway.doer import Actor, Doer
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem
-from rowstream.database.connection import retryable_errors
 from rowstream.database.keys import PREFIX, Holder, holder_of
 from rowstream.database.sessions import Session
 from rowstream.runtime.logging import get_logger
@@ -137,7 +136,7 @@ def _by_access_token(request: Request, gateway: Gateway, token: str) -> PersonCa
 
 
 def _by_key(request: Request, gateway: Gateway, key: str) -> Caller:
-    with retryable_errors(), gateway.keys.connect() as connection:
+    with gateway.reading_keys() as connection:
         holder = holder_of(connection, key)
     if holder is None:
         advice = (

@@ -23,7 +23,6 @@ from ingest_gateway.doer import Doer
 from ingest_gateway.gateway import Gateway
 from ingest_gateway.limit_settings import LimitsSlice
 from rowstream.database.access_tables import organizations
-from rowstream.database.connection import retryable_errors
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import REFUSED
 
@@ -158,7 +157,7 @@ class Limits:
         if known and now - known[0] < _OWN_LIMIT_SECONDS:
             return known[1]
         query = select(organizations.c.requests_per_minute).where(organizations.c.id == organization_id)
-        with retryable_errors(), gateway.keys.connect() as connection:
+        with gateway.reading_keys() as connection:
             own: int | None = connection.execute(query).scalar_one_or_none()
         per_minute = self._settings.organization_per_minute if own is None else own
         self._organizations.put(organization_id, (now, per_minute))

@@ -19,7 +19,6 @@ from ingest_gateway.doer import Doer
 from ingest_gateway.gateway import Gateway
 from ingest_gateway.problems import Problem
 from rowstream.database import users
-from rowstream.database.connection import retryable_errors
 from rowstream.database.sessions import Session
 from rowstream.database.users import User, canonical_email
 from rowstream.runtime.passwords import Unfit
@@ -118,10 +117,10 @@ async def change_password(entrance: Entrance, doer: Doer, session: Session, curr
 
 
 def _find(gateway: Gateway, account: str) -> User | None:
-    with retryable_errors(), gateway.keys.connect() as connection:
+    with gateway.reading_keys() as connection:
         return users.find(connection, account)
 
 
 def _find_by_id(gateway: Gateway, user_id: UUID) -> User | None:
-    with retryable_errors(), gateway.keys.connect() as connection:
+    with gateway.reading_keys() as connection:
         return users.find_by_id(connection, user_id)

@@ -16,7 +16,6 @@ from ingest_gateway.access.sessions import ASK, Opened, Visit
 from ingest_gateway.gateway import Gateway
 from ingest_gateway.problems import RETRY_AFTER_SECONDS, Problem
 from rowstream.database import users
-from rowstream.database.connection import retryable_errors
 from rowstream.database.users import User
 from rowstream.runtime.logging import get_logger
 from rowstream.runtime.metrics import LOG_INS
@@ -106,7 +105,7 @@ async def _claims(provider: Provider, id_token: str, entrance: Entrance, nonce: 
 
 def _admit(gateway: Gateway, identity: Identity, organization: str | None, visit: Visit) -> Opened:
     issuer = gateway.settings.oidc.issuer or ""
-    with retryable_errors(), gateway.keys.connect() as connection:
+    with gateway.reading_keys() as connection:
         user = users.find_by_subject(connection, issuer, identity.subject) or users.find(connection, identity.email)
     if user is None:
         raise sessions.refused(_BY)

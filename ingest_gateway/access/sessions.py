@@ -189,7 +189,7 @@ def standing_of(gateway: Gateway, session: Session, issued_at: datetime) -> Stan
     Raises:
         Retryable: the database does not answer.
     """
-    with retryable_errors(), gateway.keys.connect() as connection:
+    with gateway.reading_keys() as connection:
         return sessions.standing(connection, session, issued_at=issued_at)
 
 

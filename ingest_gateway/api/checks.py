@@ -20,7 +20,7 @@ from rowstream.runtime.metrics import REFUSED
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
-def checked_key(
+async def checked_key(
     idempotency_key: Annotated[
         str | None,
         Header(description="Names the request: the same key with the same content is the same request, not another"),
@@ -40,7 +40,7 @@ def checked_key(
 IdempotencyKey = Annotated[str | None, Depends(checked_key)]
 
 
-def upload_in_path(upload_id: str, request: Request) -> UUID:
+async def upload_in_path(upload_id: str, request: Request) -> UUID:
     """The id in the path; what is no id is the id of nothing.
 
     Raises:

@@ -41,7 +41,7 @@ def take(
         refuse(gateway, caller, place, reason)
     with gateway.acting_for(caller.organization_id) as connection:
         new = accept.confirm(connection, caller, place.upload_id, found, key=place.key)
-        now = accept.place_of(connection, place.upload_id)
+        now = None if new else accept.place_of(connection, place.upload_id)
     if new:
         reached(Step.UPLOAD_ACCEPTED)
         UPLOADS_SENT.labels(how).inc()

@@ -5,7 +5,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from ingest_gateway.api.asyncapi import asyncapi
 from ingest_gateway.api.docs_page import POLICY, docs_page, index_page
-from ingest_gateway.gateway import gateway_of
+from ingest_gateway.gateway import TheGateway
 from rowstream.runtime.service import probe
 
 router = APIRouter(include_in_schema=False)
@@ -23,9 +23,9 @@ LINKS = {
 @router.get("/healthz")
 @router.get("/readyz")
 @router.get("/metrics")
-async def probes(request: Request) -> Response:
+async def probes(request: Request, gateway: TheGateway) -> Response:
     """The three paths that every service answers."""
-    answer = probe(request.url.path, gateway_of(request).health)
+    answer = probe(request.url.path, gateway.health)
     code, media_type, body = answer or (404, "text/plain", b"")
     return Response(body, code, media_type=media_type)
 

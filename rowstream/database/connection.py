@@ -5,6 +5,7 @@ even where one login may act as several. Cut networks are noticed by keep-alives
 defaults), and every session names its service, which is how a stalled one is recognised and ended.
 """
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -13,6 +14,7 @@ from uuid import UUID
 import psycopg
 import sqlalchemy
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import InvalidatePoolError
 
 from rowstream.errors import Fatal, Retryable
 
@@ -50,15 +52,35 @@ def make_engine(
     options = "-c timezone=UTC" + (f" -c role={role}" if role else "")
     if idle_seconds is not None:
         options += f" -c idle_in_transaction_session_timeout={int(idle_seconds * 1000)}"
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         parsed,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
         pool_timeout=10,
         hide_parameters=True,  # an error's text reaches logs, and parameters may be cells of a record
         connect_args={**_CONNECT, "options": options, "application_name": f"rowstream-{service}"},
     )
+    sqlalchemy.event.listen(engine, "checkout", _check_not_ended)
+    return engine
+
+
+def _check_not_ended(connection: psycopg.Connection[Any], *_: object) -> None:
+    """Let the pool replace connections that the server has ended, as when it starts again.
+
+    Asks the socket and not the server, which a ping does (`pool_pre_ping`): an idle connection has nothing to read but
+    its end. The idea is go-sql-driver's for MySQL.
+
+    Raises:
+        InvalidatePoolError: it has ended, and those that are older have too.
+    """
+    if connection.closed or _has_something_to_read(connection.fileno()):
+        raise InvalidatePoolError("the server has ended it")
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def act_for(connection: Connection, organization_id: UUID) -> None:

@@ -4,7 +4,7 @@ Any service inserts; only the gateway's relays publish. A row is announced by NO
 an idle relay wakes at once. Order is not promised: what is read from the topics must not need it.
 """
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, func, insert
 
 from rowstream.database import tables
 from rowstream.ids import new_id
@@ -16,14 +16,12 @@ CHANNEL = "rowstream_outbox"
 
 def put(connection: Connection, *, topic: str, key: str, message: codec.Message, envelope: Envelope) -> None:
     """Store one message for the relay, in the caller's transaction."""
-    connection.execute(
-        insert(tables.outbox).values(
-            id=new_id(),
-            organization_id=envelope.organization_id,
-            topic=topic,
-            message_key=key.encode(),
-            payload=codec.encode(message),
-            headers=envelope.headers(),
-        )
+    row = insert(tables.outbox).values(
+        id=new_id(),
+        organization_id=envelope.organization_id,
+        topic=topic,
+        message_key=key.encode(),
+        payload=codec.encode(message),
+        headers=envelope.headers(),
     )
-    connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
+    connection.execute(row.returning(func.pg_notify(CHANNEL, "")))  # one round trip for both
