@@ -21,6 +21,7 @@ from tests.services import Process, announce, kept_going, process_of, processing
 from tests.uploads import Uploads, members
 
 
+# Where a member vanishes, the embedded broker may let nobody into its group again (ADR 0011), so such tests share none.
 @contextmanager
 def in_the_middle(
     uploads: Uploads, ids: list[UUID], folder: Path, *, database: str, broker: str, storage: StorageSettings
@@ -38,20 +39,19 @@ def in_the_middle(
 def test_killed_in_the_middle_another_goes_on_with_the_same_chunks_or_says_that_it_cannot(
     uploads: Uploads,
     database_url: str,
-    module_broker: str,
+    own_broker: servers.Broker,
     store: S3Store,
     store_settings: StorageSettings,
     tmp_path: Path,
 ) -> None:
     ids = [uploads.accept_file(store, FILE) for _ in range(4)]
     upload, replaced, other_chunk, other_header = ids
-    with in_the_middle(
-        uploads, ids, tmp_path, database=database_url, broker=module_broker, storage=store_settings
-    ) as first:
+    broker = own_broker.address
+    with in_the_middle(uploads, ids, tmp_path, database=database_url, broker=broker, storage=store_settings) as first:
         first.kill()
-        before = chunks_sent(module_broker, upload)
+        before = chunks_sent(broker, upload)
     store.put(BUCKET, uploads.upload(replaced).s3_key, io.BytesIO(members(COUNT, start=1)))
-    with processing(database_url, module_broker, batch_chunks=1):
+    with processing(database_url, broker, batch_chunks=1):
         until(lambda: len(uploads.ledger(other_chunk)) >= 1, what="a ledger row")
     uploads.execute("UPDATE processed_chunks SET digest = 'another' WHERE batch_upload_id = :id", id=other_chunk)
     uploads.execute(
@@ -61,15 +61,15 @@ def test_killed_in_the_middle_another_goes_on_with_the_same_chunks_or_says_that_
     )
     # With other settings, which count for uploads that are not planned yet.
     with (
-        splitting(database_url, module_broker, store, chunk_records=7, slots=4),
-        processing(database_url, module_broker),
+        splitting(database_url, broker, store, chunk_records=7, slots=4),
+        processing(database_url, broker),
     ):
         rows = {one: closed(uploads, one) for one in ids}
 
     row = rows[upload]
     assert (row.failure_code, row.records) == (None, COUNT)
     assert row.epoch > 1
-    after = chunks_sent(module_broker, upload)
+    after = chunks_sent(broker, upload)
     assert len(after) == row.chunks
     assert all(len({(chunk.digest, chunk.records, chunk.first_row) for chunk in sent}) == 1 for sent in after.values())
     again = [number for number in before if len(after[number]) > 1]
@@ -86,17 +86,17 @@ def test_killed_in_the_middle_another_goes_on_with_the_same_chunks_or_says_that_
 def test_frozen_and_woken_it_finds_the_upload_taken_and_does_no_harm(
     uploads: Uploads,
     database_url: str,
-    module_broker: str,
+    own_broker: servers.Broker,
     store: S3Store,
     store_settings: StorageSettings,
     tmp_path: Path,
 ) -> None:
-    upload = uploads.accept_file(store, FILE)
+    upload, broker = uploads.accept_file(store, FILE), own_broker.address
     with in_the_middle(
-        uploads, [upload], tmp_path, database=database_url, broker=module_broker, storage=store_settings
+        uploads, [upload], tmp_path, database=database_url, broker=broker, storage=store_settings
     ) as zombie:
         zombie.signal(signal.SIGSTOP)
-        with splitting(database_url, module_broker, store), processing(database_url, module_broker):
+        with splitting(database_url, broker, store), processing(database_url, broker):
             row = closed(uploads, upload)
             zombie.signal(signal.SIGCONT)
             until(lambda: zombie.metric("rowstream_splitter_leases") == 0, what="the zombie's insight")
