@@ -15,7 +15,9 @@ TESTS := -m "not fault" -n 4 --dist loadfile --no-loadscope-reorder --max-worker
 help: ## Explain every verb
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# pip would compile one file after the other; some files of packages are templates that do not compile.
+# pip would compile one file after the other; some files of packages are templates that do not compile, and others are
+# seldom run: their tests, installers, lexers of every language, and mypy, which is compiled already.
+SELDOM := /(tests|pip|setuptools|mypy|mypyc|lexers|styles)/
 setup: $(VENV)/ready ## Make .venv from the pinned requirements (quick when nothing changed)
 
 $(VENV)/ready: requirements.txt pyproject.toml examples/flights/pyproject.toml
@@ -24,7 +26,7 @@ $(VENV)/ready: requirements.txt pyproject.toml examples/flights/pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/flights
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	@$(BIN)/python -m compileall -qq -j 0 -x '$(SELDOM)' $(VENV)/lib || true
 	@touch $@
 
 demo: setup ## Take two real files through the whole system and show what became of each record

@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 
 from auditor.credentials import broker_credentials
@@ -62,6 +63,11 @@ class _Consumer(driver.Consumer):
 
 class _Transport(driver.Transport):
     Consumer = _Consumer
+
+
+class _NoTables(TableManager):
+    async def sleep(self, n: Any) -> None:
+        """Faust gives tables a second to be made known before it joins its group; there are none."""
 
 
 class _App(faust.App):
@@ -183,6 +189,7 @@ def _options(settings: KafkaSettings) -> dict[str, Any]:
         "broker": [f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
         "broker_credentials": broker_credentials(settings),
         "autodiscover": False,
+        "TableManager": _NoTables,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "reply_create_topic": False,

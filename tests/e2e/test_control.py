@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ from rowstream.database.invariants import check
 from rowstream.records import registry
 from rowstream.records.sample import write_sample
 from tests.bench.workload import RECORD_TYPE, hand_in, wait_for
+from tests.servers import until
 from tests.whole_system import System, running
 
 ROWS = 30_000
@@ -54,7 +55,8 @@ def under_way(system: System, api: httpx.Client, folder: Path, seed: int) -> tup
     """An upload of which some chunks are in the ledger and others are not, and which rows it must reject."""
     file, truth = sample(folder, ROWS, seed)
     upload_id = hand_in(api, file)
-    until(lambda: number(system, "SELECT count(*) FROM processed_chunks WHERE batch_upload_id = %s", upload_id) > 0)
+    done: LiteralString = "SELECT count(*) FROM processed_chunks WHERE batch_upload_id = %s"
+    until(lambda: number(system, done, upload_id) > 0, seconds=PATIENCE, what="a first chunk")
     return upload_id, truth
 
 
@@ -80,13 +82,6 @@ def failing_at_row(system: System, row: int) -> Iterator[None]:
         )
         yield
         connection.execute("DROP FUNCTION fails CASCADE")
-
-
-def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def number(system: System, query: LiteralString, upload_id: str) -> int:
@@ -126,7 +121,7 @@ def two_at_once(system: System, upload_id: str, verb: str, **body: bool) -> list
 def at_rest(system: System, api: httpx.Client, upload_id: str) -> Mapping[str, Any]:
     """The cancelled upload once it is closed."""
     closed = "SELECT count(*) FROM batch_upload_audit_logs WHERE batch_upload_id = %s AND event_type = 'upload_closed'"
-    until(lambda: number(system, closed, upload_id) == 1)
+    until(lambda: number(system, closed, upload_id) == 1, seconds=PATIENCE, what="the end of splitting")
     return shown(api, upload_id)
 
 
@@ -150,7 +145,7 @@ def test_a_paused_upload_rests_and_then_completes_with_the_truth(
     upload_id, truth = under_way(system, api, tmp_path, seed=1)
     assert ask(api, upload_id, "pause") == 202
     assert ask(api, upload_id, "pause") == 200
-    until(lambda: shown(api, upload_id)["status"] == "paused")
+    until(lambda: shown(api, upload_id)["status"] == "paused", seconds=PATIENCE, what="the pause")
     time.sleep(QUIET_SECONDS)  # what was in work is finished
     before = loaded(system, upload_id)
     assert 0 < before < ROWS - len(truth), "it was over before the pause; make the file longer"
@@ -195,7 +190,7 @@ def test_an_undone_upload_leaves_no_row(
         assert loaded(system, upload_id) > 0
     result = command(system, tmp_path, "cancel", upload_id, "--undo")
     assert result.returncode == 0, result
-    until(lambda: shown(api, upload_id)["undone_at"] is not None)
+    until(lambda: shown(api, upload_id)["undone_at"] is not None, seconds=PATIENCE, what="the undoing")
     assert ask(api, upload_id, "cancel", undo=True) == 200
     upload = shown(api, upload_id)
     assert upload["undone_records"] == upload["succeeded_records"] > 0
@@ -258,7 +253,7 @@ def test_what_a_failed_upload_has_loaded_is_taken_out_again_without_trying_it_on
 
         result = command(system, tmp_path, "cancel", upload_id, "--undo")
         assert result.returncode == 0, result
-        until(lambda: shown(api, upload_id)["undone_at"] is not None)
+        until(lambda: shown(api, upload_id)["undone_at"] is not None, seconds=PATIENCE, what="the undoing")
     upload = shown(api, upload_id)
     assert (upload["status"], upload["attempt"], upload["failure_code"]) == ("cancelled", 2, None)
     assert upload["undone_records"] == upload["succeeded_records"] > 0

@@ -1,8 +1,6 @@
 """The embedded broker's memory stays bounded: its topic is made anew again and again while an upload goes through."""
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from rowstream.kafka.topics import CHUNKS, topic_partitions
 from rowstream.records import registry
 from rowstream.records.sample import write_sample
 from tests.bench.workload import RECORD_TYPE, hand_in, wait_for
+from tests.servers import until
 from tests.whole_system import System, loaded_rows, planted_rows, rejected_rows, running
 
 ROWS = 150_000  # for which the broker needs 55 MB where it is never freed
@@ -78,13 +77,6 @@ def test_a_larger_upload_passes_recyclings_and_ends_with_the_truth(tmp_path: Pat
         assert processors.isdisjoint(process.pid for process in system.processes("record_processor"))
 
 
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.02)
-
-
 def held_sending(system: System) -> int:
     with psycopg.connect(system.addresses["database"]) as connection:
         (count,) = connection.execute("SELECT count(*) FROM sending_hold").fetchone() or (0,)
@@ -98,7 +90,7 @@ def test_an_upload_whose_supervisor_was_killed_in_a_recycling_is_brought_to_its_
     always_due = {"ROWSTREAM_UP_BROKER_MEMORY": "1"}
     with running(tmp_path / "state", settings=always_due) as system, system.api as api:
         upload_id = hand_in(api, file)
-        until(lambda: not system.processes("record_processor"))
+        until(lambda: not system.processes("record_processor"), seconds=60.0, what="the processors' leaving")
         assert held_sending(system) == 1
         system.process.kill()
     with running(tmp_path / "state") as system, system.api as api:
