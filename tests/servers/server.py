@@ -92,13 +92,22 @@ def running(server: Server) -> Iterator[None]:
         server.kill()
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on, below those that the kernel gives to outgoing connections."""
+    """A port of this machine that nobody listens on, below those that the kernel gives to outgoing connections.
+
+    None is given twice: who asked for it may listen later.
+    """
     while True:
         port = 20_000 + int.from_bytes(os.urandom(2)) % 10_000
+        if port in _given:
+            continue
         with socket.socket() as attempt, suppress(OSError):
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             attempt.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
 
 
