@@ -30,9 +30,9 @@ def test_ten_large_uploads_advance_together_within_the_memory_of_one(
     tmp_path: Path,
 ) -> None:
     key = f"raw/{new_id()}"
-    found = store.put(BUCKET, key, io.BytesIO(members(10_000)))
+    found = store.put(BUCKET, key, io.BytesIO(members(20_000)))
     ids = [uploads.accept(stored=(key, found.etag, found.size)) for _ in range(10)]
-    slice_ = {"SPLITTER__LANE_BYTES": "250000", "SPLITTER__POLL_SECONDS": "0.2"}
+    slice_ = {"SPLITTER__LANE_BYTES": "500000", "SPLITTER__POLL_SECONDS": "0.2"}
     with process_of(
         "splitter", tmp_path, database=database_url, broker=module_broker, storage=store_settings, facts=slice_
     ) as splitter:
