@@ -52,7 +52,8 @@ def test_a_broker_that_lets_a_service_into_no_group_is_started_anew_once(
         return None if (marks / f"broker-{pid}").exists() else "its mark"
 
     async def scene() -> None:
-        parts = [part("broker", BROKER, str(marks)), part("splitter", SERVICE, str(marks), str(port))]
+        broker = part("broker", BROKER, str(marks), ready=marks_its_start)
+        parts = [broker, part("splitter", SERVICE, str(marks), str(port))]
         supervisor = Supervisor(parts, folder=tmp_path, tell=events.append)
         await supervisor.start(20.0)
         unjammer = asyncio.create_task(Unjammer("broker", {"splitter": port}, supervisor, Jam(patience=0.5)).run())
