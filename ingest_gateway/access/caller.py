@@ -149,7 +149,7 @@ def _by_key(request: Request, gateway: Gateway, key: str) -> Caller:
 
 def _by_signature(request: Request, gateway: Gateway) -> Caller:
     try:
-        return _with_key(request, gateway, signatures.holder_of(request, gateway.keys, gateway.secrets.current))
+        return _with_key(request, gateway, signatures.holder_of(request, gateway))
     except signatures.Refused as error:
         raise _unauthorized(str(error), "") from error
 

@@ -45,7 +45,7 @@ def open_entrance(gateway: Gateway, limits: Limits) -> Entrance:
     )
 
 
-def entrance_of(request: Request) -> Entrance:
+async def entrance_of(request: Request) -> Entrance:
     """The entrance of the gateway that serves this request."""
     entrance: Entrance = request.app.state.entrance
     return entrance

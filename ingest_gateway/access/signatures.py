@@ -5,7 +5,7 @@ The signature covers the method, the address, the time, a nonce, and of a body i
 once: its nonce is remembered for all gateways until its time is over.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,14 @@ from http_message_signatures import (
     InvalidSignature,
     algorithms,
 )
-from sqlalchemy import Engine
 from starlette.datastructures import Headers
 
+from ingest_gateway.gateway import Gateway
 from rowstream.database import signers
 from rowstream.database.connection import retryable_errors
 from rowstream.database.keys import Holder
 from rowstream.database.signers import AHEAD_SECONDS, WINDOW_SECONDS
 from rowstream.errors import Poison, Retryable
-from rowstream.runtime.secrets import Secrets
 
 if TYPE_CHECKING:
     from rowstream.database.signers import Signer
@@ -56,8 +55,8 @@ class _Message:
     headers: Headers
 
 
-def holder_of(request: Request, engine: Engine, secrets: Callable[[], Secrets]) -> Holder:
-    """Who signed the request, which is remembered as used; `engine` acts as the role of keys.
+def holder_of(request: Request, gateway: Gateway) -> Holder:
+    """Who signed the request, which is remembered as used.
 
     Raises:
         Refused: it is not signed as it must be, too old, or was seen before.
@@ -67,14 +66,14 @@ def holder_of(request: Request, engine: Engine, secrets: Callable[[], Secrets]) 
     for name in ("signature", "signature-input"):
         if sum(map(len, request.headers.getlist(name))) > _LONGEST_HEADER:
             raise Refused(f"the header {name} has more than {_LONGEST_HEADER} characters")
-    found = _Resolver(engine, secrets())
+    found = _Resolver(gateway)
     covered, parameters = _verified(_message(request), found)
     if found.signer is None:
         raise Refused(_UNKNOWN)
     check_covered(request.headers, has_query=bool(request.scope["query_string"]), covered=covered)
     check_time(parameters, found.signer.now)
     nonce = _nonce(parameters)
-    with retryable_errors(), engine.begin() as connection:
+    with retryable_errors(), gateway.keys.begin() as connection:
         if not signers.use_nonce(connection, found.signer.holder.id, nonce):
             raise Refused("a request with this nonce came before; each one needs a nonce of its own")
     return found.signer.holder
@@ -135,8 +134,8 @@ def _has_body(headers: Headers) -> bool:
 class _Resolver(HTTPSignatureKeyResolver):
     """Finds the secret of the key that a signature names, and remembers whose it is."""
 
-    def __init__(self, engine: Engine, secrets: Secrets) -> None:
-        self._engine, self._secrets = engine, secrets
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway, self._secrets = gateway, gateway.secrets.current()
         self.signer: Signer | None = None
 
     def resolve_public_key(self, key_id: str) -> bytes | None:
@@ -144,7 +143,7 @@ class _Resolver(HTTPSignatureKeyResolver):
             wanted = UUID(key_id)
         except ValueError:
             return None
-        with retryable_errors(), self._engine.connect() as connection:
+        with self._gateway.reading_keys() as connection:
             self.signer = signers.signer_of(connection, wanted)
         if self.signer is None:
             return None

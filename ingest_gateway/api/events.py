@@ -60,13 +60,13 @@ async def raw_body(request: Request) -> bytes:
         raise Problem(status.HTTP_400_BAD_REQUEST, "body_cut", "the body broke off; send it again") from None
 
 
-def sources_of(request: Request) -> SourcesFile:
+async def sources_of(request: Request) -> SourcesFile:
     """The sources file that the application goes by."""
     sources: SourcesFile = request.app.state.sources
     return sources
 
 
-def sns_of(request: Request) -> Sns:
+async def sns_of(request: Request) -> Sns:
     """Who believes messages of SNS."""
     sns: Sns = request.app.state.sns
     return sns
