@@ -17,7 +17,7 @@ def main() -> None:
     """Run one auditor until SIGTERM."""
     imports.done()
     settings = AuditorSettings.load()
-    with running("auditor", settings, Health("kafka", "database")) as service:
+    with running("auditor", settings, Health("broker", "database")) as service:
         engine = make_engine(
             settings.database.url.get_secret_value(),
             role=AUDITOR_ROLE,

@@ -176,11 +176,11 @@ class Projection:
         assigned: set[Any] = handed[-1]
         log.info("partitions assigned", partitions=sorted(f"{part.topic}/{part.partition}" for part in assigned))
         self._done.clear()
-        self._health.ok("kafka")
+        self._health.ok("broker")
 
     async def _revoked(self, *taken: Any, **_: object) -> None:
         if taken[-1]:
-            self._health.waiting("kafka", "partitions are being handed out anew")
+            self._health.waiting("broker", "partitions are being handed out anew")
 
 
 def _options(settings: KafkaSettings) -> dict[str, Any]:

@@ -136,4 +136,4 @@ class Receiver:
             if reports != [None]:
                 raise Retryable(f"the broker did not take a dead letter: {reports[-1] if reports else 'no answer'}")
 
-        self._patience.until_done("kafka", once)
+        self._patience.until_done("broker", once)

@@ -34,10 +34,10 @@ def run(running: Running, settings: AuditorSettings, engine: Engine) -> None:
     try:
         patience.until_done("database", lambda: _need_migration(engine))
         patience.until_done("database", schemas.register)
-        patience.until_done("kafka", lambda: _need_topics(settings.kafka, READERS))
+        patience.until_done("broker", lambda: _need_topics(settings.kafka, READERS))
     except Stopping:
         return
-    running.health.waiting("kafka", "waiting for partitions")
+    running.health.waiting("broker", "waiting for partitions")
     receiver = Receiver(
         engine=engine,
         schemas=schemas,

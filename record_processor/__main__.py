@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _run(settings: ProcessorSettings) -> None:
-    health = Health("database", "kafka")
+    health = Health("database", "broker")
     with running("record_processor", settings, health) as service:
         url = settings.database.url.get_secret_value()
         engine = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=settings.database.pool_size)
@@ -53,9 +53,9 @@ def _run(settings: ProcessorSettings) -> None:
             settings.kafka,
             group=GROUP,
             topics=[CHUNKS],
-            on_assigned=lambda: health.ok("kafka"),
+            on_assigned=lambda: health.ok("broker"),
             on_revoked=doubt.leave,
-            on_left=lambda: health.waiting("kafka", NO_PART),
+            on_left=lambda: health.waiting("broker", NO_PART),
         )
         aside = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=1, idle_seconds=_IDLE_SECONDS)
         tasks: list[upkeep.Task] = [Undoer(aside, health).some]

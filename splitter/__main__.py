@@ -30,7 +30,7 @@ def main() -> None:
 
 def _run(settings: SplitterSettings) -> None:
     check_sizes(settings)  # wrong sizes stop the start, not the first upload
-    health = Health("database", "kafka")
+    health = Health("database", "broker")
     with running("splitter", settings, health) as service:
         engine = make_engine(
             settings.database.url.get_secret_value(),
@@ -46,8 +46,8 @@ def _run(settings: SplitterSettings) -> None:
             settings.kafka,
             group=GROUP,
             topics=[UPLOADS],
-            on_assigned=lambda: health.ok("kafka"),
-            on_left=lambda: health.waiting("kafka", NO_PART),
+            on_assigned=lambda: health.ok("broker"),
+            on_left=lambda: health.waiting("broker", NO_PART),
         )
         SplitterService(
             running=service,

@@ -58,11 +58,11 @@ def splitting(database: str, broker: str, store: S3Store, *, ready: bool = True,
     """A splitter in threads of this process; `facts` are its slice of the settings."""
     settings = SplitterSlice(**{"lease_seconds": 3.0, "heartbeat_seconds": 0.3, "poll_seconds": 0.2, **facts})
     with engine_of(database, role=SPLITTER_ROLE, service="splitter", idle_seconds=settings.lease_seconds) as engine:
-        running = Running(Health("kafka", "database"))
+        running = Running(Health("broker", "database"))
         schemas = until_ready(engine, running.health, running.stop)
         assert schemas
         consumer = Consumer(
-            quick_kafka(broker), group=SPLITTERS, topics=[UPLOADS], on_assigned=lambda: running.health.ok("kafka")
+            quick_kafka(broker), group=SPLITTERS, topics=[UPLOADS], on_assigned=lambda: running.health.ok("broker")
         )
         service = SplitterService(
             running=running,
@@ -85,7 +85,7 @@ def processing(database: str, broker: str, *, ready: bool = True, **facts: Any) 
         engine_of(database, role=PROCESSOR_ROLE, service=SERVICE) as engine,
         engine_of(database, service="patience", pool_size=1) as patient,
     ):
-        running = Running(Health("kafka", "database"))
+        running = Running(Health("broker", "database"))
         schemas = until_ready(engine, running.health, running.stop)
         assert schemas
         doubt = Doubt(engine, "thread", messages=settings.batch_chunks)
@@ -93,7 +93,7 @@ def processing(database: str, broker: str, *, ready: bool = True, **facts: Any) 
             quick_kafka(broker),
             group=PROCESSORS,
             topics=[CHUNKS],
-            on_assigned=lambda: running.health.ok("kafka"),
+            on_assigned=lambda: running.health.ok("broker"),
             on_revoked=doubt.leave,
         )
         patience = Patience(patient, settings.lock_patience_seconds)

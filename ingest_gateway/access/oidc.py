@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from joserfc import jwe, jwt
+from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet, OctKey
+from joserfc.jwk import KeySet
 from joserfc.jwt import JWTClaimsRegistry
 
+from ingest_gateway.access import seals
 from ingest_gateway.access.settings import OidcSettings
 from rowstream.runtime.secrets import Secrets
 
@@ -30,7 +31,7 @@ ALGORITHMS = (
 """Of ID tokens: only those with a public key; `none`, and HMAC with the client's secret, never."""
 _LEEWAY_SECONDS = 60
 _LONGEST_SUBJECT = 255
-_SEAL = {"alg": "dir", "enc": "A256GCM"}
+_SEAL = ("log-in by a provider", "cookie")
 
 
 class NotTrusted(Exception):
@@ -89,8 +90,7 @@ def address(endpoint: str, settings: OidcSettings, transaction: Transaction) -> 
 
 def sealed(transaction: Transaction, keys: Secrets) -> str:
     """The cookie that remembers a log-in: encrypted, and of no use to anybody but us."""
-    text = json.dumps(asdict(transaction)).encode()
-    return jwe.encrypt_compact(_SEAL, text, _seals(keys)[0], algorithms=list(_SEAL.values()))
+    return seals.seal(json.dumps(asdict(transaction)).encode(), keys, *_SEAL)
 
 
 def unsealed(cookie: str | None, state: str, keys: Secrets, now: float) -> Transaction:
@@ -99,18 +99,15 @@ def unsealed(cookie: str | None, state: str, keys: Secrets, now: float) -> Trans
     Raises:
         NotTrusted: there is none, it is another one, or it took too long.
     """
-    for seal in _seals(keys):
-        try:
-            text = jwe.decrypt_compact(cookie or "", seal, algorithms=list(_SEAL.values())).plaintext
-            transaction = Transaction(**json.loads(text or b""))
-        except (JoseError, ValueError, TypeError):
-            continue
-        if not hmac.compare_digest(transaction.state.encode(), state.encode("utf-8", "surrogatepass")):
-            raise NotTrusted("the provider answers another log-in than this browser began")
-        if now > transaction.until:
-            raise NotTrusted("the log-in took too long")
-        return transaction
-    raise NotTrusted("this browser began no log-in here")
+    try:
+        transaction = Transaction(**json.loads(seals.unseal(cookie or "", keys, *_SEAL)))
+    except (seals.NotOurs, ValueError, TypeError):
+        raise NotTrusted("this browser began no log-in here") from None
+    if not hmac.compare_digest(transaction.state.encode(), state.encode("utf-8", "surrogatepass")):
+        raise NotTrusted("the provider answers another log-in than this browser began")
+    if now > transaction.until:
+        raise NotTrusted("the log-in took too long")
+    return transaction
 
 
 def claims_of(id_token: str, keys: KeySet, settings: OidcSettings, nonce: str, now: float) -> dict[str, Any]:
@@ -162,7 +159,3 @@ def identity_of(claims: dict[str, Any], settings: OidcSettings) -> Identity:
     if settings.domains and email.rpartition("@")[2].lower() not in settings.domains:
         raise NotTrusted("the e-mail address is of a domain that is not allowed")
     return Identity(subject=claims["sub"], email=email)
-
-
-def _seals(keys: Secrets) -> list[OctKey]:
-    return [OctKey.import_key(secret) for secret in keys.derived("log-in by a provider", "cookie")]

@@ -15,6 +15,7 @@ from ingest_gateway.access.permissions import Permission
 from ingest_gateway.api import cursors
 from ingest_gateway.api.access_models import Key, KeyList, KeyRequest, NewKey, RotateRequest
 from ingest_gateway.api.cursors import Cursor
+from ingest_gateway.api.idempotency import Once, OnceRoute, OnceSealed
 from ingest_gateway.gateway import TheGateway
 from ingest_gateway.problems import Problem, responses
 from rowstream.database import keys, signers
@@ -22,7 +23,7 @@ from rowstream.database.keys import StoredKey
 from rowstream.ids import new_id
 
 ROOT = "/api/v1/keys"
-router = APIRouter(prefix=ROOT, tags=["keys"])
+router = APIRouter(prefix=ROOT, tags=["keys"], route_class=OnceRoute)
 
 _A_DAY = RotateRequest()
 
@@ -47,11 +48,14 @@ def list_keys(
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(400, 401, 403, 413, 422, 503),
+    responses=responses(400, 401, 403, 409, 413, 422, 503),
     summary="Make a key",
 )
-def make_key(wanted: KeyRequest, caller: MayManageKeys, gateway: TheGateway) -> NewKey:
-    """Make a key, and show it this once. It may do nothing that the caller may not, and ends no later than they do."""
+def make_key(wanted: KeyRequest, caller: MayManageKeys, _: OnceSealed, gateway: TheGateway) -> NewKey:
+    """Make a key, and show it this once. It may do nothing that the caller may not, and ends no later than they do.
+
+    The same request again, with its Idempotency-Key, is shown it again.
+    """
     scopes = wanted.scopes if wanted.scopes is not None else permissions.of_scopes(None)
     _check_scopes(caller, frozenset(scopes))
     _check_end(caller, wanted.expires_at or caller.ends_at)
@@ -80,7 +84,11 @@ def make_key(wanted: KeyRequest, caller: MayManageKeys, gateway: TheGateway) -> 
     summary="Rotate a key: make its successor",
 )
 def rotate_key(
-    key_id: str, caller: MayManageKeys, gateway: TheGateway, wanted: Annotated[RotateRequest, Body()] = _A_DAY
+    key_id: str,
+    caller: MayManageKeys,
+    _: OnceSealed,
+    gateway: TheGateway,
+    wanted: Annotated[RotateRequest, Body()] = _A_DAY,
 ) -> NewKey:
     """Make a key of the same name, scopes and lifetime. The old one goes on for the overlap, then it ends.
 
@@ -113,10 +121,10 @@ def rotate_key(
 @router.delete(
     "/{key_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(401, 403, 404, 503),
+    responses=responses(401, 403, 404, 409, 422, 503),
     summary="Revoke a key",
 )
-def revoke_key(key_id: str, caller: MayManageKeys, gateway: TheGateway) -> Response:
+def revoke_key(key_id: str, caller: MayManageKeys, _: Once, gateway: TheGateway) -> Response:
     """End a key: from now on it is refused. Uploads that were made with it go on; revoking it again changes nothing."""
     wanted = _id_in_path(key_id)
     with gateway.acting_for(caller.organization_id) as connection:

@@ -15,13 +15,14 @@ from ingest_gateway.access.permissions import Role
 from ingest_gateway.api import cursors
 from ingest_gateway.api.access_models import Invitation, Member, MemberList, RoleChange
 from ingest_gateway.api.cursors import Cursor
+from ingest_gateway.api.idempotency import Once, OnceRoute
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import Problem, responses
 from rowstream.database import members, users
 from rowstream.database.connection import retryable_errors
 
 ROOT = "/api/v1/members"
-router = APIRouter(prefix=ROOT, tags=["members"])
+router = APIRouter(prefix=ROOT, tags=["members"], route_class=OnceRoute)
 
 
 @router.get("", responses=responses(401, 403, 422, 503), summary="List members, the newest first")
@@ -47,7 +48,7 @@ def list_members(
     responses=responses(400, 401, 403, 409, 413, 422, 503),
     summary="Invite somebody",
 )
-def invite(wanted: Invitation, caller: MayManageMembers, gateway: TheGateway) -> Member:
+def invite(wanted: Invitation, caller: MayManageMembers, _: Once, gateway: TheGateway) -> Member:
     """Make somebody a member by their e-mail address, whom they accept by logging in to the organization.
 
     Whether they were known here before is not said. One who is new has no password until one is set for them.
@@ -72,7 +73,7 @@ def invite(wanted: Invitation, caller: MayManageMembers, gateway: TheGateway) ->
     responses=responses(400, 401, 403, 404, 409, 413, 422, 503),
     summary="Give a member another role",
 )
-def change_role(user_id: str, wanted: RoleChange, caller: MayManageMembers, gateway: TheGateway) -> Member:
+def change_role(user_id: str, wanted: RoleChange, caller: MayManageMembers, _: Once, gateway: TheGateway) -> Member:
     """What they may do changes with their next request. The last owner stays one."""
     wanted_id = _id_in_path(user_id)
     with gateway.acting_for(caller.organization_id) as connection:
@@ -93,10 +94,10 @@ def change_role(user_id: str, wanted: RoleChange, caller: MayManageMembers, gate
 @router.delete(
     "/{user_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(401, 403, 404, 409, 503),
+    responses=responses(401, 403, 404, 409, 422, 503),
     summary="Let a member go",
 )
-def remove(user_id: str, caller: MayManageMembers, gateway: TheGateway) -> Response:
+def remove(user_id: str, caller: MayManageMembers, _: Once, gateway: TheGateway) -> Response:
     """From now on they may do nothing here. Keys that they made stay: revoke those separately. The last owner stays."""
     wanted_id = _id_in_path(user_id)
     with gateway.acting_for(caller.organization_id) as connection:

@@ -8,11 +8,12 @@ from starlette import status
 from ingest_gateway import acts
 from ingest_gateway.access.caller import MayManageOrganization, MayReadOrganization
 from ingest_gateway.api.access_models import Organization, OrganizationChange
+from ingest_gateway.api.idempotency import Once, OnceRoute
 from ingest_gateway.gateway import TheGateway
 from ingest_gateway.problems import Problem, responses
 from rowstream.database import organizations
 
-router = APIRouter(prefix="/api/v1/organization", tags=["organization"])
+router = APIRouter(prefix="/api/v1/organization", tags=["organization"], route_class=OnceRoute)
 
 
 @router.get("", responses=responses(401, 403, 503), summary="See your organization")
@@ -24,7 +25,9 @@ def organization(caller: MayReadOrganization, gateway: TheGateway) -> Organizati
 
 
 @router.patch("", responses=responses(400, 401, 403, 409, 413, 422, 503), summary="Change your organization")
-def change_organization(wanted: OrganizationChange, caller: MayManageOrganization, gateway: TheGateway) -> Organization:
+def change_organization(
+    wanted: OrganizationChange, caller: MayManageOrganization, _: Once, gateway: TheGateway
+) -> Organization:
     """Change its name, or what becomes of files that came before; what is left out stays."""
     values = wanted.model_dump(exclude_none=True)
     try:

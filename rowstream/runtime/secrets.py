@@ -31,7 +31,7 @@ _LEAST_KEY_BYTES = 32
 
 
 class NoSecrets(Fatal):
-    """No secrets file was named, so nobody can log in and no request can be signed."""
+    """No secrets file was named, so nobody can log in, no request be signed, and no answer be kept sealed."""
 
     def __init__(self) -> None:
         super().__init__(f"the gateway has no secrets file; make one with `rowstream secrets make`, and set {SETTING}")

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 40.0
 """Joining takes some seconds; 23 at most were seen."""
 _LOOK_SECONDS = 5.0
 _READY_SECONDS = 60.0
-_WAITED_FOR = "kafka"  # as services name it at /readyz
+_WAITED_FOR = "broker"  # as services name it at /readyz
 
 
 class Jam:

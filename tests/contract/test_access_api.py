@@ -13,7 +13,7 @@ from ingest_gateway.access.permissions import Permission, Role, of_role
 from rowstream.database import keys as stored
 from rowstream.database import users
 from rowstream.ids import new_id
-from tests import gateways, servers
+from tests import gateways, people, servers
 from tests.engines import engine_of
 from tests.problems import problem
 
@@ -22,8 +22,10 @@ NOBODYS = "0198c0de-0000-7000-8000-0000000000ff"
 
 
 @pytest.fixture(scope="module")
-def address(url: str, object_store: servers.Server) -> Iterator[str]:
-    with gateways.serving(gateways.gateway_settings(url, servers.storage_settings(object_store))) as address:
+def address(url: str, object_store: servers.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("secrets")
+    settings, _ = people.settings_with_secrets(url, servers.storage_settings(object_store), folder)
+    with gateways.serving(settings) as address:
         yield address
 
 
@@ -118,14 +120,51 @@ class TestKeys:
         assert key["key"] not in str(rows)
         assert key["key"] not in str(acts(admin))
 
-    def test_its_answer_is_kept_for_nobody(self, admin: httpx.Client, url: str) -> None:
-        """An answer that is kept for an Idempotency-Key would be a key in the database."""
-        headers = {"Idempotency-Key": str(uuid4())}
-        first, second = (admin.post(KEYS, json={"name": "x"}, headers=headers).json() for _ in range(2))
-        assert first["key"] != second["key"]
+    def test_who_asks_again_is_shown_it_again_and_nobody_finds_it_in_the_database(
+        self, admin: httpx.Client, address: str, url: str
+    ) -> None:
+        once = {"Idempotency-Key": str(uuid4())}
+        first, again = (admin.post(KEYS, json={"name": "x"}, headers=once) for _ in range(2))
+        assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert works(address, again.json()["key"])
         with psycopg.connect(url) as connection:
-            query = "SELECT count(*) FROM idempotency_keys WHERE key = %s"
-            assert connection.execute(query, (headers["Idempotency-Key"],)).fetchone() == (0,)
+            query = "SELECT body FROM idempotency_keys WHERE key = %s"
+            (body,) = connection.execute(query, (once["Idempotency-Key"],)).fetchone() or (b"",)
+        assert body
+        assert first.json()["key"].encode() not in body
+        assert first.json()["id"].encode() not in body
+
+    def test_a_rotation_whose_answer_was_lost_is_asked_for_again(self, admin: httpx.Client, address: str) -> None:
+        path, once = f"{KEYS}/{made(admin)['id']}/rotate", {"Idempotency-Key": str(uuid4())}
+        first, again = (admin.post(path, headers=once).json() for _ in range(2))
+        assert again == first
+        assert works(address, again["key"])
+        problem(admin.post(path), 409, "key_not_rotatable")
+
+    def test_another_answer_put_in_its_place_is_not_given(self, admin: httpx.Client, url: str) -> None:
+        """Each is sealed for its own key, so that who writes to the database cannot hand out another's."""
+        first, second = ({"Idempotency-Key": str(uuid4())} for _ in range(2))
+        for once in (first, second):
+            assert admin.post(KEYS, json={"name": "x"}, headers=once).status_code == 201
+        execute(
+            url,
+            "UPDATE idempotency_keys SET body = (SELECT body FROM idempotency_keys WHERE key = %s) WHERE key = %s",
+            *(once["Idempotency-Key"] for once in (first, second)),
+        )
+        answer = admin.post(KEYS, json={"name": "x"}, headers=second)
+        assert "other secrets" in problem(answer, 409, "answer_unreadable")["detail"]
+
+    def test_without_secrets_none_is_made_that_could_not_be_shown_again(
+        self, url: str, object_store: servers.Server, organization: UUID
+    ) -> None:
+        bare = gateways.gateway_settings(url, servers.storage_settings(object_store))
+        with gateways.serving(bare) as address, client(address, url, organization, Role.ADMIN) as admin:
+            count = len(admin.get(KEYS).json()["items"])
+            once = {"Idempotency-Key": str(uuid4())}
+            problem(admin.post(KEYS, json={"name": "x"}, headers=once), 503, "no_secrets_file")
+            assert len(admin.get(KEYS).json()["items"]) == count
+            assert admin.post(KEYS, json={"name": "x"}).status_code == 201
 
     def test_without_scopes_it_may_what_an_operator_may(self, admin: httpx.Client) -> None:
         assert set(made(admin)["scopes"]) == of_role(Role.OPERATOR)
@@ -324,6 +363,19 @@ class TestMembers:
         with psycopg.connect(url) as connection:
             rows = connection.execute("SELECT password_hash FROM users WHERE email = %s", (email.lower(),)).fetchall()
         assert rows == [(None,)]
+
+    def test_each_act_is_answered_again_and_done_once(self, owner: httpx.Client) -> None:
+        wanted = {"email": f"{uuid4()}@example.org", "role": "viewer"}
+        keys = [{"Idempotency-Key": str(uuid4())} for _ in range(3)]
+        invited = [owner.post(MEMBERS, json=wanted, headers=keys[0]) for _ in range(2)]
+        assert [(one.status_code, one.json()) for one in invited] == [(201, invited[0].json())] * 2
+        path = f"{MEMBERS}/{invited[0].json()['user_id']}"
+        changed = [owner.patch(path, json={"role": "reviewer"}, headers=keys[1]) for _ in range(2)]
+        assert [(one.status_code, one.json()["role"]) for one in changed] == [(200, "reviewer")] * 2
+        removed = [owner.delete(path, headers=keys[2]) for _ in range(2)]
+        assert [(one.status_code, one.content) for one in removed] == [(204, b"")] * 2
+        problem(owner.delete(path), 404, "no_such_member")
+        assert [act["action"] for act in acts(owner)] == ["member.removed", "member.role_changed", "member.added"]
 
     def test_whether_somebody_was_known_before_is_not_said(
         self, owner: httpx.Client, other: httpx.Client, url: str

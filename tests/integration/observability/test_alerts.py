@@ -214,7 +214,7 @@ CASES = (
     ),
     Case(
         "a rebalance, and a broker that is started again",
-        {'rowstream_waiting{job="auditor", part="kafka"}': [*flat(0, 5), 1, 0, *flat(0, 5), 1, 1, *flat(0, 10)]},
+        {'rowstream_waiting{job="auditor", part="broker"}': [*flat(0, 5), 1, 0, *flat(0, 5), 1, 1, *flat(0, 10)]},
         quiet=tuple(range(24)),
     ),
     Case(

@@ -21,7 +21,7 @@ marks = pathlib.Path(sys.argv[1])
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         jammed = len(list(marks.glob("broker-*"))) == 1
-        body = json.dumps({"waiting_for": ["kafka: it has no partitions"] if jammed else []}).encode()
+        body = json.dumps({"waiting_for": ["broker: it has no partitions"] if jammed else []}).encode()
         self.send_response(503 if jammed else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -27,11 +27,11 @@ def test_a_service_that_was_let_in_meanwhile_or_did_not_answer_begins_anew() -> 
 
 
 def test_what_a_service_says_is_understood() -> None:
-    health = Health("kafka", "database")
+    health = Health("broker", "database")
     answer = probe("/readyz", health)
     assert answer
     assert waits_for_broker(answer[2])
-    health.ok("kafka")
+    health.ok("broker")
     health.waiting("database", "kafka is not meant")
     answer = probe("/readyz", health)
     assert answer
