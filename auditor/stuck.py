@@ -65,5 +65,8 @@ def _why(sighting: Sighting) -> str:
     if not sighting.noted:
         return "no splitter has noted it; see whether splitters run and read the upload events"
     if sighting.holder is None:
-        return "no splitter holds its lease; see whether splitters run, wait for a part (/readyz) or have no free slot"
+        return (
+            "no splitter holds its lease; see whether splitters run, wait for a part (/readyz) or have no free slot,"
+            " and whether its record type stands still (rowstream doctor)"
+        )
     return f"splitter {sighting.holder} holds its lease and nothing moves; see the logs of splitters and processors"

@@ -26,6 +26,7 @@ from record_processor.stages import stage
 from record_processor.standstill import Standstill, Unfit, using_table_of
 from record_processor.validate import validate
 from record_processor.zombies import Patience
+from rowstream.database import standstills
 from rowstream.messages.chunk_result import ChunkResult
 from rowstream.records import RecordType
 from rowstream.runtime.metrics import CHUNKS_SETTLED
@@ -111,6 +112,7 @@ class Processor:
                 return self._transact(group, record_type, load)
             except Unfit as error:
                 self.standstill.begin(record_type, error)  # so that the next turn drops them
+                standstills.begin(self._engine, record_type.name)
 
     def _transact(self, group: Sequence[ChunkInHand], record_type: RecordType, load: LoadWork) -> Settled:
         started = time.monotonic()
@@ -130,8 +132,8 @@ class Processor:
                 transaction.commit()
         reached(Step.CHUNKS_COMMITTED)
         self._replayed = not worked
-        if worked:
-            self.standstill.end(record_type)
+        if worked and self.standstill.end(record_type):
+            standstills.end(self._engine, record_type.name)
         _count(group, verdicts)
         return settled
 

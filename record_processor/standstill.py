@@ -2,7 +2,8 @@
 
 That is nobody else's trouble, so nobody waits for it. What of them cannot be worked is dropped, as it is of a paused
 upload; the ledger says that it is missing, and the splitter sends the first of each lane again and again. So nothing is
-held here, no try is used up, and an upload goes on by itself when its table is back.
+held here, no try is used up, and an upload goes on by itself when its table is back. The splitters are told, so that
+such uploads do not take all of their slots.
 """
 
 import time
@@ -79,10 +80,12 @@ class Standstill:
         )
         self._entries[record_type.name] = _Entry(why, now, told_at)
 
-    def end(self, record_type: RecordType) -> None:
-        """A chunk of this type was worked."""
-        if self._entries.pop(record_type.name, None):
+    def end(self, record_type: RecordType) -> bool:
+        """A chunk of this type was worked; whether the type stood still until now."""
+        stood_still = self._entries.pop(record_type.name, None) is not None
+        if stood_still:
             log.info("a record type goes on", record_type=record_type.name)
+        return stood_still
 
     def look(self) -> Iterator[tuple[str, str | None]]:
         """Each type that stands still, with why; and once each that does so no more, with None."""

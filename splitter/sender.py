@@ -9,6 +9,7 @@ from dataclasses import replace
 from sqlalchemy import Engine, literal_column, select
 
 from rowstream.database.hold import IS_HELD
+from rowstream.database.standstills import stands_still
 from rowstream.database.tables import batch_uploads, processed_chunks, upload_control, upload_lanes
 from rowstream.errors import Retryable
 from rowstream.kafka.producer import Producer
@@ -44,6 +45,10 @@ class Stopping(Exception):
     """The service is asked to stop: let another splitter go on."""
 
 
+class StandsStill(Retryable):
+    """Its record type stands still and all slots are taken: let go of the upload, so that others have their turn."""
+
+
 class Sender:
     """Everything that goes out of one upload."""
 
@@ -58,10 +63,12 @@ class Sender:
         partitions: int,
         queue_seconds: float,
         stop: threading.Event,
+        crowded: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._producer, self._lease, self._window = engine, producer, lease, window
         self._share, self._partitions, self._stop, self._clock = share, partitions, stop, clock
+        self._crowded = crowded
         self._undelivered = 0  # bytes that the producer has
         self._pace = Pace(seconds=queue_seconds, now=clock())
         self._looked_at = -math.inf  # look before the first chunk
@@ -82,7 +89,7 @@ class Sender:
         `redriven`: the ledger has it as unprocessed, by an earlier attempt.
 
         Raises:
-            LeaseLost, UploadClosed, Unwanted, Stopping: stop splitting.
+            LeaseLost, UploadClosed, Unwanted, StandsStill, Stopping: stop splitting.
         """
         if self._clock() - self._looked_at >= _LOOK_SECONDS:
             self._look()
@@ -97,7 +104,7 @@ class Sender:
         """Wait until every chunk sent has its ledger row, sending again what must be.
 
         Raises:
-            LeaseLost, UploadClosed, Unwanted, Stopping: stop splitting.
+            LeaseLost, UploadClosed, Unwanted, StandsStill, Stopping: stop splitting.
         """
         self._look()
         while not self._window.empty:
@@ -146,6 +153,7 @@ class Sender:
                 batch_uploads.c.status,
                 upload_control.c.requested,
                 literal_column(IS_HELD).label("held"),
+                stands_still(self._lease.job.record_type).label("stands_still"),
             )
             .join(batch_uploads, batch_uploads.c.id == lanes.batch_upload_id)
             .outerjoin(upload_control, upload_control.c.batch_upload_id == lanes.batch_upload_id)
@@ -158,6 +166,8 @@ class Sender:
             raise UploadClosed
         if rows and rows[0].requested not in (None, "run"):
             raise Unwanted
+        if rows and rows[0].stands_still and self._crowded():
+            raise StandsStill(f"record type {self._lease.job.record_type} stands still, and no slot is free for others")
         return [LaneState(row.lane, row.next_seq, row.gap_epoch) for row in rows]
 
     def _redone(self) -> set[int]:

@@ -60,7 +60,7 @@ class Slots:
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
         self._any, self._small = threading.Condition(), threading.Condition()
         self._budget = Budget(max_chunks=settings.window_chunks, max_bytes=settings.buffer_bytes)
-        self._leases: set[Lease] = set()
+        self._leases: dict[Lease, threading.Condition] = {}  # with the kind of the slot
         kinds = [(self._any, None)] * settings.slots + [(self._small, settings.small_bytes)] * settings.small_slots
         self._threads = [
             threading.Thread(target=self._guarded, args=(self._fill, *kind), name=f"slot-{number}")
@@ -118,7 +118,7 @@ class Slots:
                     reached(Step.LEASE_TAKEN)
                     self.wake()
                     tools = tools or self._tools()
-                    self._hold(lease, tools)
+                    self._hold(lease, tools, idle)
                     continue
             except exc.SQLAlchemyError as error:
                 if not is_away(error):
@@ -134,12 +134,21 @@ class Slots:
 
     def _tools(self) -> Tools:
         return Tools(
-            self._engine, self._store, self._digests, self._make_producer(), self._settings, self._running.stop
+            self._engine,
+            self._store,
+            self._digests,
+            self._make_producer(),
+            self._settings,
+            self._running.stop,
+            self._crowded,
         )
 
-    def _hold(self, lease: Lease, tools: Tools) -> None:
+    def _crowded(self) -> bool:
+        return sum(kind is self._any for kind in tuple(self._leases.values())) >= self._settings.slots
+
+    def _hold(self, lease: Lease, tools: Tools, kind: threading.Condition) -> None:
         job = lease.job
-        self._leases.add(lease)
+        self._leases[lease] = kind
         LEASES_HELD.set(len(self._leases))
         with log_context(upload_id=str(job.upload_id), correlation_id=job.correlation_id):
             try:
@@ -148,7 +157,7 @@ class Slots:
             except LeaseLost:
                 log.warning("lease lost: another splitter has the upload, or it was closed")
             finally:
-                self._leases.discard(lease)
+                self._leases.pop(lease, None)
                 LEASES_HELD.set(len(self._leases))
 
     def _work_on(self, lease: Lease, tools: Tools) -> None:
@@ -230,7 +239,7 @@ class Slots:
                     lease.beat()
                     self._running.health.ok("database")
                 except LeaseLost:
-                    self._leases.discard(lease)
+                    self._leases.pop(lease, None)
                 except exc.SQLAlchemyError as error:
                     self._running.health.waiting("database", first_line(error))
 

@@ -1,7 +1,7 @@
 """Splits one upload, from the stored object to the last chunk."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -49,6 +49,8 @@ class Tools:
     producer: Producer
     settings: SplitterSlice
     stop: threading.Event
+    crowded: Callable[[], bool]
+    """Whether every slot for uploads of any size is taken."""
 
 
 def split(lease: Lease, tools: Tools, share: Share) -> None:
@@ -56,7 +58,7 @@ def split(lease: Lease, tools: Tools, share: Share) -> None:
 
     Raises:
         FileRejected, SameFile, ObjectMissing, ObjectChanged, SplitDiffers, UnknownRecordType: the upload has failed.
-        StoreUnavailable, Retryable: it may succeed later.
+        StoreUnavailable, StandsStill, Retryable: it may succeed later.
         LeaseLost, UploadClosed, Unwanted, Stopping: leave it.
     """
     job = lease.job
@@ -117,6 +119,7 @@ def _send_all(lease: Lease, cut: Iterator[Chunk], plan: Plan, content: Hashed, t
         partitions=plan.partitions,
         queue_seconds=tools.settings.queue_seconds,
         stop=tools.stop,
+        crowded=tools.crowded,
     )
     settled = _Settled(tools.engine, lease.job)
     chunks = records = 0

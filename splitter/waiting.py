@@ -1,8 +1,9 @@
 """Which uploads wait to be split, and which of them is next.
 
 Every accepted upload has a row in `upload_splits`, open until all its chunks have an outcome. It waits while nobody
-holds it and nobody asked it to pause. The next one is of the organization that is being served least, so that a
-thousand files of one do not hold back the single file of another, and of that organization the oldest.
+holds it and nobody asked it to pause; while its record type stands still it is passed over. The next one is of the
+organization that is being served least, so that a thousand files of one do not hold back the single file of another,
+and of that organization the oldest.
 """
 
 from collections.abc import Collection
@@ -11,6 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
+
+from rowstream.database.standstills import TAKES_PART
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ _CLOSE_ENDED = text("""
       AND s.closed_at IS NULL AND (s.lease_until IS NULL OR s.lease_until < clock_timestamp())
 """)
 # `closed_at IS NULL` is a partial index.
-_TAKE = text("""
+_TAKE = text(f"""
     UPDATE upload_splits s
     SET epoch = epoch + 1, holder = :holder, lease_until = clock_timestamp() + make_interval(secs => :seconds)
     FROM batch_uploads u JOIN organizations o ON o.id = u.organization_id
@@ -73,13 +76,13 @@ _TAKE = text("""
         WHERE w.closed_at IS NULL AND (w.lease_until IS NULL OR w.lease_until < clock_timestamp())
           AND coalesce(c.requested, 'run') = 'run'
           AND (CAST(:at_most_bytes AS bigint) IS NULL OR b.size_bytes <= :at_most_bytes)
-          AND b.s3_bucket <> ALL (CAST(:not_in AS text[]))
+          AND b.s3_bucket <> ALL (CAST(:not_in AS text[])) AND {TAKES_PART}
         ORDER BY coalesce(h.leases, 0), w.created_at LIMIT 1 FOR UPDATE OF w SKIP LOCKED
     )
     RETURNING s.batch_upload_id AS upload_id, s.organization_id, s.attempt, s.epoch, s.record_type, s.plan,
               s.split_at IS NOT NULL AS already_split, u.s3_bucket AS bucket, u.s3_key AS key, u.etag, u.size_bytes,
               u.correlation_id, u.traceparent, o.duplicate_policy
-""")
+""")  # noqa: S608 - put together from a constant
 
 
 def is_of(connection: Connection, upload_id: UUID, organization_id: UUID) -> bool:

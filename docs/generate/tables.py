@@ -38,6 +38,7 @@ _PURPOSES: Final = {
     "partitions_in_work": "The partitions that record processors work on; a row left behind says that one ended badly.",
     "message_schemas": "The Avro schemas that services write messages with.",
     "sending_hold": "While somebody holds it, splitters send nothing new.",
+    "standstills": "Record types whose table cannot be used now: splitters keep their uploads from taking all slots.",
     "record_type_tables": "The table of each record type, as it was last migrated.",
 }
 

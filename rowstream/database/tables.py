@@ -302,6 +302,18 @@ sending_hold = Table(
     Column("until", TIMESTAMP(timezone=True), nullable=False, comment="it ends by itself, unless it is renewed"),
 )
 
+standstills = Table(
+    "standstills",
+    metadata,
+    Column("record_type", Text, primary_key=True),
+    Column(
+        "until",
+        TIMESTAMP(timezone=True),
+        nullable=False,
+        comment="it ends by itself, unless a processor meets it again",
+    ),
+)
+
 record_type_tables = Table(
     "record_type_tables",
     metadata,

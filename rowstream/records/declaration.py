@@ -21,8 +21,8 @@ _RESERVED_TABLES: Final = frozenset(
         "acts", "alembic_version", "api_keys", "batch_upload_audit_logs", "batch_upload_errors", "batch_uploads",
         "chunk_attempts", "dead_letters", "held_records", "idempotency_keys", "memberships", "message_schemas",
         "multipart_uploads", "organizations", "outbox", "partitions_in_work", "processed_chunks", "record_type_tables",
-        "refresh_tokens", "request_nonces", "s3_objects_taken", "sending_hold", "sftp_files", "upload_control",
-        "upload_lanes", "upload_splits", "users",
+        "refresh_tokens", "request_nonces", "s3_objects_taken", "sending_hold", "sftp_files", "standstills",
+        "upload_control", "upload_lanes", "upload_splits", "users",
     }
 )  # fmt: skip
 

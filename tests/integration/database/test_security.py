@@ -53,6 +53,7 @@ WRITERS = {
     "upload_control": {GATEWAY_ROLE: {INSERT, UPDATE}, PROCESSOR_ROLE: {UPDATE}},
     "chunk_attempts": {PROCESSOR_ROLE: WRITE},
     "sending_hold": {},
+    "standstills": {PROCESSOR_ROLE: WRITE},
     "partitions_in_work": {PROCESSOR_ROLE: WRITE},
     "dead_letters": {GATEWAY_ROLE: {UPDATE}, SPLITTER_ROLE: {INSERT}, PROCESSOR_ROLE: {INSERT}},
     "outbox": {

@@ -31,6 +31,7 @@ SHARED = {
     "record_type_tables": "which kinds of record there are",
     "partitions_in_work": "positions of the record processors, in which the gateway has no part",
     "sending_hold": "whether splitters may send, in which the gateway has no part",
+    "standstills": "which kinds of record cannot be loaded now, in which the gateway has no part",
     "request_nonces": "of keys, in which the gateway has no part",
 }
 

@@ -12,6 +12,7 @@ import pytest
 from record_processor import standstill
 from record_processor.process import Processor
 from record_processor.recover import settle, settle_alone
+from rowstream.database import standstills
 from rowstream.kafka.topics import CHUNKS
 from rowstream.runtime.logging import configure_logging
 from rowstream.storage.s3 import S3Store
@@ -201,3 +202,26 @@ def test_an_upload_goes_on_by_itself_when_its_table_is_back(
         system.uploads.execute("ALTER TABLE gone RENAME TO member_certifications")
         until(lambda: len(system.uploads.loaded(upload)) == 60, seconds=30, what="the whole upload")
         assert not running.health.waiting_for
+
+
+def test_however_many_wait_for_their_table_others_have_a_slot(
+    system: System, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standstill, "AGAIN_SECONDS", 1.0)
+    monkeypatch.setattr(standstills, "SECONDS", 4.0)
+    waiting = [system.uploads.accept_file(store, members(20, start=20 * number)) for number in range(5)]
+    system.uploads.execute("ALTER TABLE member_certifications RENAME TO gone")
+    facts: dict[str, Any] = {"slots": 2, "small_slots": 1, "poll_seconds": 0.5, "stall_seconds": 1.5}
+    with splitting(system.url, system.broker, store, **facts), processing(system.url, system.broker) as running:
+        announce(system.broker, *waiting)
+        until(lambda: bool(running.health.going_without), what="a reason")
+        stations = system.uploads.accept_file(store, b"name,height\nA,1\n", record_type=STATIONS.name)
+        announce(system.broker, stations)
+        system.settled(stations, 1)
+        assert [system.uploads.ledger(upload) for upload in waiting] == [[]] * 5
+        system.uploads.execute("ALTER TABLE gone RENAME TO member_certifications")
+        until(
+            lambda: [len(system.uploads.loaded(upload)) for upload in waiting] == [20] * 5,
+            seconds=60,
+            what="all that waited",
+        )
