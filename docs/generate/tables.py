@@ -51,7 +51,7 @@ def page() -> str:
         "Times are the database's own, durations are measured by the writer's monotonic clock, ids are UUIDv7. Tables "
         "with `organization_id` have a row-level security policy. `rowstream migrate` makes and extends the tables, "
         "those of the [record types](record-types.md) too.",
-        *(block for one in metadata.tables.values() for block in _table(one)),
+        *(block for name in _PURPOSES for block in _table(metadata.tables[name])),
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 from docs.generate import markdown
 from docs.generate.pages import FOLDER, ROOT, pages
 from rowstream import records
+from rowstream.database.catalogue import metadata
 from rowstream.records import ERROR_CODES
 
 CODE = re.compile(r'"((?:FMT|VAL|BIZ|DUP|DB|S3|UNK)_\d{3})"')
@@ -32,6 +33,10 @@ def test_every_reference_page_is_what_the_code_says(made: dict[str, str]) -> Non
 
 def test_making_the_pages_twice_gives_the_same_bytes(made: dict[str, str]) -> None:
     assert pages() == made
+
+
+def test_every_table_is_on_the_page(made: dict[str, str]) -> None:
+    assert sorted(re.findall(r"^## (\w+)$", made["tables.md"], flags=re.MULTILINE)) == sorted(metadata.tables)
 
 
 def test_every_error_code_in_the_code_is_on_the_page(made: dict[str, str]) -> None:
