@@ -1,4 +1,4 @@
-"""localbucket, but for two things: what is large is written to the disk as it comes, and parts are listed.
+"""localbucket, but for three things: a large body goes to the disk as it comes, parts are listed, answers do not wait.
 
 The package reads the body of a PUT whole into memory before it writes it, and the browser and the command send a file
 of any size as one PUT. It takes objects in parts, and does not say which parts are there (ListParts), nor which objects
@@ -22,6 +22,10 @@ _MOST_ON_A_PAGE = 1_000
 
 class Handler(localbucket.S3Handler):  # type: ignore[misc]  # the package has no types
     """Takes requests as localbucket does; holds at most some megabytes for each."""
+
+    # An answer's head and body are two writes: with Nagle's algorithm the body waited for 40 ms until the client, which
+    # has nothing to say, acknowledged the head.
+    disable_nagle_algorithm = True
 
     def _put(self, bucket: str, key: str) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -109,6 +109,16 @@ def test_what_is_put_is_looked_at_and_read(store: S3Store, key: str) -> None:
     stream.close()
 
 
+def test_a_small_object_does_not_wait_for_its_head_to_be_acknowledged(store: S3Store, key: str) -> None:
+    store.put_bytes(BUCKET, key, b"member_id\n")
+    seconds = []
+    for _ in range(20):  # a new connection acknowledges at once, one in use after 40 ms
+        begun = time.monotonic()
+        assert store.peek(BUCKET, key, 100)[1] == b"member_id\n"
+        seconds.append(time.monotonic() - begun)
+    assert min(seconds[10:]) < 0.035
+
+
 def test_a_large_file_goes_in_parts(store: S3Store, key: str) -> None:
     data = DATA * 13
     put = store.put(BUCKET, key, io.BytesIO(data))

@@ -13,6 +13,13 @@ def test_a_free_port_is_taken() -> None:
         assert listener.getsockname()[1] > 0
 
 
+def test_nothing_that_is_sent_waits_for_more_or_for_an_acknowledgement() -> None:
+    with listen(HttpSettings(host="127.0.0.1", port=0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
