@@ -9,9 +9,12 @@ between fork and exec of a process that has threads, which may deadlock; this pr
 import ctypes
 import os
 import sys
+import time
 
 _PR_SET_PDEATHSIG = 1
 _PARENT_IS_GONE = 125
+_SHARE_OF_SESSION = "/proc/self/autogroup"
+_TRIES, _BETWEEN_TRIES_SECONDS = 5, 0.06
 
 
 def become(command: list[str], death_signal: int, parent: int, uid: int, gid: int, niceness: int) -> None:
@@ -28,7 +31,8 @@ def become(command: list[str], death_signal: int, parent: int, uid: int, gid: in
     Raises:
         OSError: the program or the user cannot be had.
     """
-    os.nice(niceness)
+    if niceness:
+        _stand_back(niceness)
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
@@ -39,6 +43,21 @@ def become(command: list[str], death_signal: int, parent: int, uid: int, gid: in
     if os.getppid() != parent:
         sys.exit(_PARENT_IS_GONE)
     os.execvp(command[0], command)  # noqa: S606 - becoming the part is this program's purpose
+
+
+def _stand_back(niceness: int) -> None:
+    """Be nice, also where the kernel shares processors out between sessions first: there niceness counts within one."""
+    os.nice(niceness)
+    for _ in range(_TRIES):
+        try:
+            with open(_SHARE_OF_SESSION, "w") as share:
+                share.write(str(niceness))
+        except BlockingIOError:  # one change in 100 ms is allowed to all users together
+            time.sleep(_BETWEEN_TRIES_SECONDS)
+        except OSError:
+            return  # this kernel does not, or /proc may not be written: it is a courtesy, not a need
+        else:
+            return
 
 
 if __name__ == "__main__":

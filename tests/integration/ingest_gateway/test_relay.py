@@ -115,6 +115,23 @@ def test_an_idle_relay_wakes_at_once(database_url: str, own_broker: servers.Serv
     assert sorted(delays)[2] < 0.5, "a relay that only looks every second takes half of one at the median"
 
 
+def test_what_comes_in_quick_succession_goes_together(database_url: str, own_broker: servers.Server) -> None:
+    rounds: list[Step] = []
+    with relaying(database_url, own_broker.address), psycopg.connect(database_url, autocommit=True) as connection:
+        put(connection, "first")
+        servers.until(lambda: waiting(database_url) == 0)
+        steps.observe(rounds.append)
+        try:
+            begun = time.monotonic()
+            for n in range(300):  # each a transaction, announced twice
+                put(connection, str(n))
+            servers.until(lambda: waiting(database_url) == 0)
+            seconds = time.monotonic() - begun
+        finally:
+            steps.observe(lambda _: None)
+    assert rounds.count(Step.OUTBOX_MARKED) <= seconds / 0.02 + 1
+
+
 def test_what_is_not_committed_or_rolled_back_is_not_published(database_url: str, own_broker: servers.Server) -> None:
     with relaying(database_url, own_broker.address), psycopg.connect(database_url) as connection:
         put(connection, "never")

@@ -103,6 +103,22 @@ def test_parts_start_after_what_they_need_and_stop_before_it(yard: Yard) -> None
     assert "hello from broker" in (yard.folder / "broker.log").read_text()
 
 
+def test_a_part_stands_back_behind_others_also_where_sessions_share_the_processors(yard: Yard) -> None:
+    def niceness(name: str) -> int:
+        return psutil.Process(yard.pid(name)).nice()
+
+    def share_of_session(name: str) -> str:
+        return Path(f"/proc/{yard.pid(name)}/autogroup").read_text().split()[-1]
+
+    async def scene() -> None:
+        async with yard.supervised([yard.part("first"), *(yard.part(f"behind-{n}", niceness=5) for n in (1, 2, 3))]):
+            assert [niceness(name) - niceness("first") for name in ("behind-1", "behind-2", "behind-3")] == [5, 5, 5]
+            if Path("/proc/self/autogroup").exists():  # not on every kernel
+                assert [share_of_session(name) for name in ("first", "behind-1", "behind-3")] == ["0", "5", "5"]
+
+    asyncio.run(scene())
+
+
 def test_a_part_that_dies_is_started_again_and_only_it(yard: Yard) -> None:
     async def scene() -> None:
         async with yard.supervised([yard.part("service", "broker"), yard.part("broker")]):

@@ -50,6 +50,13 @@ def test_each_service_has_a_port_of_its_own_and_no_secret_in_its_command() -> No
     assert "hidden" not in repr(parts)
 
 
+def test_whoever_hands_in_goes_before_what_was_taken_in() -> None:
+    names = service_names(2)
+    parts = service_parts(names, ports=dict.fromkeys(names, 7000), environment={}, needs=())
+    gateway, *behind = (part.niceness for part in parts)
+    assert [gateway < other for other in behind] == [True] * 4
+
+
 def test_a_real_store_keeps_the_settings_of_the_user() -> None:
     assert storage_settings("https://s3.example", 0) == {"ENDPOINT_URL": "https://s3.example"}
     assert storage_settings(None, 9000)["ENDPOINT_URL"] == "http://127.0.0.1:9000"
