@@ -36,6 +36,8 @@ time.sleep(600)
 """
 STUBBORN = POLITE.replace("signal.signal(signal.SIGTERM, leave)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
 
+SESSIONS_SHARE = Path("/proc/self/autogroup").exists()  # not on every kernel
+
 
 class Yard:
     """A folder where stand-ins leave their marks."""
@@ -113,7 +115,7 @@ def test_a_part_stands_back_behind_others_also_where_sessions_share_the_processo
     async def scene() -> None:
         async with yard.supervised([yard.part("first"), *(yard.part(f"behind-{n}", niceness=5) for n in (1, 2, 3))]):
             assert [niceness(name) - niceness("first") for name in ("behind-1", "behind-2", "behind-3")] == [5, 5, 5]
-            if Path("/proc/self/autogroup").exists():  # not on every kernel
+            if SESSIONS_SHARE:
                 assert [share_of_session(name) for name in ("first", "behind-1", "behind-3")] == ["0", "5", "5"]
 
     asyncio.run(scene())
