@@ -92,9 +92,15 @@ def on_real_servers(*, broker: str, database: str, storage: str) -> dict[str, st
 
 
 def peak_megabytes(pid: int) -> float:
-    """The most memory that a process ever held."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+    """The most memory that a process ever held.
+
+    Raises:
+        ProcessLookupError: it has ended, though its parent did not look yet.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError(f"process {pid} has ended")
 
 
 def planted_rows(truth: Path) -> dict[int, str]:
