@@ -61,7 +61,17 @@ class Handed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the file of an upload is, or is to be, how large it was announced, and whether it was ever accepted."""
+    """Where the file of an upload is, or is to be, whether it was ever accepted, and what is known of its bytes.
+
+    Attributes:
+        upload_id: whose.
+        status: of the upload.
+        accepted: whether it ever was.
+        bucket: where the file is, or is to be.
+        key: there.
+        size_bytes: how large it is, or was announced.
+        body_sha256: of the body that came under the upload's Idempotency-Key, if there is one.
+    """
 
     upload_id: UUID
     status: str
@@ -69,6 +79,7 @@ class Place:
     bucket: str
     key: str
     size_bytes: int | None
+    body_sha256: bytes | None
 
 
 def reserve(connection: Connection, origin: Origin, handed: Handed, *, size_bytes: int | None, bucket: str) -> Place:
@@ -102,6 +113,14 @@ def reserve(connection: Connection, origin: Origin, handed: Handed, *, size_byte
     if earlier.status != "awaiting_upload":
         raise PlaceGone(earlier.id, earlier.status)
     return place_in(earlier)
+
+
+def name_body(connection: Connection, upload_id: UUID, sha256: bytes) -> bytes:
+    """Note which body came under the upload's Idempotency-Key; returns the first that did, which the key stands for."""
+    mine = func.coalesce(batch_uploads.c.body_sha256, sha256)
+    change = update(batch_uploads).where(batch_uploads.c.id == upload_id).values(body_sha256=mine)
+    first: bytes = connection.execute(change.returning(batch_uploads.c.body_sha256)).scalar_one()
+    return first
 
 
 def place_of(connection: Connection, upload_id: UUID) -> Place | None:
@@ -167,6 +186,7 @@ def place_in(row: Row[Any]) -> Place:
         bucket=row.s3_bucket,
         key=row.s3_key,
         size_bytes=row.size_bytes,
+        body_sha256=row.body_sha256,
     )
 
 

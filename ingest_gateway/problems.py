@@ -27,6 +27,7 @@ log = get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 _SHOWN_PATH = 200  # characters
+_NOT_JSON = "the body cannot be read as JSON"
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 has them, whatever Python's age
 
 
@@ -84,16 +85,24 @@ def answer(
     **more: object,
 ) -> JSONResponse:
     """A problem as a response."""
-    body = {
+    correlation_id = getattr(request.state, "correlation_id", "")
+    body = body_of(code, kind, detail, instance=request.url.path, correlation_id=correlation_id, **more)
+    return JSONResponse(body, code, headers, media_type=MEDIA_TYPE)
+
+
+def body_of(
+    code: int, kind: str, detail: str, *, instance: str, correlation_id: str, **more: object
+) -> dict[str, object]:
+    """What a problem's body says."""
+    return {
         "type": f"urn:rowstream:problem:{kind}",
-        "title": kind.replace("_", " ").capitalize().replace("json", "JSON"),
+        "title": kind.replace("_", " ").capitalize().replace("json", "JSON").replace("http", "HTTP"),
         "status": code,
         "detail": detail,
-        "instance": shown_path(request.url.path),
-        "correlation_id": getattr(request.state, "correlation_id", ""),
+        "instance": shown_path(instance),
+        "correlation_id": correlation_id,
         **more,
     }
-    return JSONResponse(body, code, headers, media_type=MEDIA_TYPE)
 
 
 def shown_path(path: str) -> str:
@@ -151,7 +160,7 @@ def internal_error(request: Request) -> JSONResponse:
 def invalid(request: Request, faults: Sequence[Mapping[str, Any]]) -> JSONResponse:
     """400 for a body that is no JSON, 422 for a request whose parts are not as they should be."""
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return answer(request, status.HTTP_400_BAD_REQUEST, "not_json", "the body cannot be read as JSON")
+        return answer(request, status.HTTP_400_BAD_REQUEST, "not_json", _NOT_JSON)
     errors = [{"field": ".".join(map(str, fault["loc"])), "message": _message(fault)} for fault in faults]
     detail = "; ".join(f"{error['field']}: {error['message']}" for error in errors)
     return answer(request, status.HTTP_422_UNPROCESSABLE_CONTENT, "invalid_request", detail, errors=errors)
@@ -179,5 +188,7 @@ def _said_by(request: Request, error: HTTPException) -> tuple[str, str, Mapping[
     match error.status_code:
         case status.HTTP_404_NOT_FOUND:
             return "no_such_path", f"there is nothing at {shown_path(request.url.path)}; /docs lists what there is", {}
+        case status.HTTP_400_BAD_REQUEST:  # the framework's word for a body that Python's own reader of JSON gave up on
+            return "not_json", _NOT_JSON, {}
         case _:
             return http.HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"), str(error.detail), {}

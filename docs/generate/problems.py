@@ -43,7 +43,7 @@ _MEANINGS: Final = {
     "file_not_there": "the file has not been sent yet",
     "size_differs": "the stored file has not the size that was announced",
     "upload_not_waiting": "the Idempotency-Key is that of an upload that was confirmed or given up meanwhile",
-    "upload_given_up": "the upload was given up, since its file did not come in time",
+    "upload_given_up": "the upload was given up: its file did not come in time, or whoever began it ended it",
     "too_many_requests": "a limit on requests; `violated_policies` names it, `Retry-After` says when to try again",
     "too_many_open_uploads": "the organization's quota of uploads that have not ended",
     "records_quota_used_up": "the organization's quota of records in 24 hours; `Retry-After` says when to try again",
@@ -58,6 +58,10 @@ _MEANINGS: Final = {
     "body_incomplete": "the request's body broke off; nothing of the file was taken",
     "digest_differs": "the body is not the one that `Content-Digest` announces",
     "digest_unreadable": "the header `Content-Digest` cannot be read",
+    "header_said_twice": "a header that may be there once comes more than once",
+    "body_encoded": "the body has a Content-Encoding; it is taken as it is",
+    "head_too_large": "the request's head is too large",
+    "not_http": "what came is no request of HTTP/1.1 that can be read; the connection ends",
     "not_a_form": "the form cannot be read, or has not one file in it",
     "not_a_table_of_text": "the file is no text, whatever its name says; `detail` says what it looks like",
     "object_not_taken": "the object may not be taken: its bucket or key is not allowed, or it is another one",
@@ -86,6 +90,8 @@ def problems() -> str:
     found = dict(_BY_THE_FRAMEWORK)
     for path in sorted(_GATEWAY.rglob("*.py")):
         found.update(_kinds(ast.parse(path.read_text(encoding="utf-8"))))
+    if missing := _MEANINGS.keys() - found:
+        raise ValueError(f"no status stands beside these kinds in the gateway's code, or nothing answers so: {missing}")
     rows = sorted((status, kind) for kind, status in found.items())
     return table(["type", "status", "when"], ((_name(kind), str(status), _MEANINGS[kind]) for status, kind in rows))
 

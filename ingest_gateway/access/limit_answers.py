@@ -40,8 +40,10 @@ def too_many(verdict: Verdict) -> Problem:
         f"too many requests: {_WHOSE.get(limit.name, limit.name)} may make {limit.per_minute} a minute,"
         f" {limit.capacity} of them at once; try again in {seconds} seconds"
     )
-    code, headers = status.HTTP_429_TOO_MANY_REQUESTS, {"Retry-After": str(seconds)}
-    return Problem(code, "too_many_requests", detail, headers=headers, violated_policies=[limit.name])
+    headers, policies = {"Retry-After": str(seconds)}, [limit.name]
+    return Problem(
+        status.HTTP_429_TOO_MANY_REQUESTS, "too_many_requests", detail, headers=headers, violated_policies=policies
+    )
 
 
 def _up(seconds: float) -> int:

@@ -101,7 +101,7 @@ def _openapi(app: FastAPI) -> dict[str, object]:
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]
             # What the edge answers to any request, and to any that has a body.
-            at_the_edge = problems.responses(*((408, 413, 429) if "requestBody" in operation else (429,)))
+            at_the_edge = problems.responses(*((400, 408, 413, 415, 429) if "requestBody" in operation else (429,)))
             for code, answer in at_the_edge.items():
                 operation["responses"].setdefault(str(code), answer)
         app.openapi_schema = schema

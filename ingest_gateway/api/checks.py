@@ -7,8 +7,9 @@ from uuid import UUID
 from fastapi import Depends, Header, Request, Response
 from starlette import status
 
-from ingest_gateway import accept, queries
+from ingest_gateway import accept, queries, waiting
 from ingest_gateway.access.caller import Caller
+from ingest_gateway.api import doors
 from ingest_gateway.api.models import Upload
 from ingest_gateway.api.roots import ROOTS, uploads_root
 from ingest_gateway.gateway import Gateway
@@ -98,9 +99,11 @@ def accepted(gateway: Gateway, caller: Caller, upload_id: UUID, response: Respon
     """What is answered of an upload that was accepted now (202), or before (200).
 
     Raises:
-        Problem: 409, it never was, since it was given up or refused.
+        Problem: 409, it never was, since it was given up; 422, since it was no text.
     """
     upload = shown_upload(gateway, caller, upload_id)
+    if upload.accepted_at is None and upload.failure_code == waiting.NO_TEXT:
+        raise doors.no_text(str(upload.failure_message))
     if upload.accepted_at is None:
         detail = f"upload {upload_id} was given up: {upload.failure_message or 'begin again with a new upload'}"
         raise Problem(status.HTTP_409_CONFLICT, "upload_given_up", detail)

@@ -5,24 +5,20 @@ nothing is accepted, and what was stored of it is removed.
 """
 
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Query, Request, Response
 from starlette import status
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from ingest_gateway import accept, sniff
 from ingest_gateway.access.caller import Caller, MayWriteUploads
 from ingest_gateway.api import checks, doors
 from ingest_gateway.api.checks import IdempotencyKey
-from ingest_gateway.api.form import FileInForm, NoForm
+from ingest_gateway.api.file_body import FORM, FileBody
 from ingest_gateway.api.models import Upload
 from ingest_gateway.api.roots import ROOTS, BothWays
-from ingest_gateway.filenames import clean_filename
 from ingest_gateway.gateway import Gateway, TheGateway
 from ingest_gateway.problems import RETRY_AFTER_SECONDS, Problem, responses
 from ingest_gateway.sending_settings import SendingSlice
@@ -37,16 +33,14 @@ routers = both.routers
 
 PATHS = frozenset(f"{root}/content" for root in ROOTS.values())
 """Where a body may be as large as a file."""
-_FORM = "multipart/form-data"
 _FORM_BYTES = 64 * 1024
 """Of a form, beside its file."""
-_WAY_OUT = "send a larger one to a presigned URL, or in parts"
 _BODY = {
     "requestBody": {
         "required": True,
         "content": {
             "text/csv": {"schema": {"type": "string", "format": "binary"}},
-            _FORM: {
+            FORM: {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
@@ -103,93 +97,21 @@ async def content(
 ) -> Upload:
     """Send the file as the body, or in a form's part `file`. From a 2xx on the upload is never lost.
 
-    The same Idempotency-Key is the same upload; a body that broke off may be sent again with it.
+    The same Idempotency-Key with the same file is the same upload; a body that broke off may be sent again with it.
     """
     checks.check_record_type(record_type)
     turns: Turns = request.app.state.content_turns
     with turns:
-        body = _Body(request, filename, gateway.settings.sending.content_max_bytes)
+        body = FileBody(request, filename, gateway.settings.sending.content_max_bytes)
         await body.begin()
         handed = accept.Handed(record_type=record_type, filename=body.filename)
         place = await run_in_threadpool(_reserve, gateway, caller, key, handed)
         new = False
         if place.status == "awaiting_upload":
-            new = await _taken(gateway, caller, place, body)
+            new = await _taken(gateway, caller, place, body, named=key is not None)
         else:
             await _compared(place, body)
     return await run_in_threadpool(checks.accepted, gateway, caller, place.upload_id, response, new=new)
-
-
-class _Body:
-    """The file in a request's body, piece by piece, as it is or out of a form; at most `limit` bytes of it."""
-
-    def __init__(self, request: Request, filename: str | None, limit: int) -> None:
-        self._request, self._given, self._limit = request, filename, limit
-        self._blocks = request.stream()
-        self._form: FileInForm | None = None
-        self._first: list[bytes] = []
-        self.filename = ""
-        self.size = 0
-
-    async def begin(self) -> None:
-        """Read as far as it takes to know the file's name.
-
-        Raises:
-            Problem: there is no name, or no file; or the headers say that it is too large.
-        """
-        content_type = self._request.headers.get("content-type", "")
-        if content_type.lower().startswith(_FORM):
-            with _told():
-                self._form = FileInForm(content_type)
-                while self._form.filename is None and (block := await anext(self._blocks, b"")):
-                    self._first += self._form.take(block)
-        else:
-            length = self._request.headers.get("content-length", "")
-            if length.isascii() and length.isdigit():
-                checks.check_size(int(length), self._limit, _WAY_OUT)
-        self.filename = _clean(self._given or (self._form and self._form.filename) or "")
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The file's bytes.
-
-        Raises:
-            Problem: the body breaks off, is no form, or the file in it is too large.
-        """
-        with _told():
-            for piece in self._first:
-                yield self._counted(piece)
-            async for block in self._blocks:
-                for piece in [block] if self._form is None else self._form.take(block):
-                    yield self._counted(piece)
-            if self._form is not None:
-                self._form.end()
-
-    def _counted(self, piece: bytes) -> bytes:
-        self.size += len(piece)
-        checks.check_size(self.size, self._limit, _WAY_OUT)
-        return piece
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is wrong with a body, as a problem."""
-    try:
-        yield
-    except NoForm as error:
-        raise Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "not_a_form", f"{error}; send one file in it") from error
-    except ClientDisconnect as error:
-        REFUSED.labels("body_incomplete").inc()
-        detail = "the body broke off before its end; nothing of it was taken, send it again"
-        raise Problem(status.HTTP_400_BAD_REQUEST, "body_incomplete", detail) from error
-
-
-def _clean(name: str) -> str:
-    try:
-        return clean_filename(name)
-    except ValueError as error:
-        fault = {"field": "query.filename", "message": str(error)}
-        detail = f"query.filename: {error}"
-        raise Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "invalid_request", detail, errors=[fault]) from error
 
 
 def _reserve(gateway: Gateway, caller: Caller, key: str | None, handed: accept.Handed) -> accept.Place:
@@ -208,13 +130,15 @@ def _reserve(gateway: Gateway, caller: Caller, key: str | None, handed: accept.H
         return place
 
 
-async def _taken(gateway: Gateway, caller: Caller, place: accept.Place, body: _Body) -> bool:
+async def _taken(gateway: Gateway, caller: Caller, place: accept.Place, body: FileBody, *, named: bool) -> bool:
     """Store the body and accept it; under a key of this request alone, so that another with its name does no harm."""
     mine = replace(place, key=f"{place.key}.{new_id()}")
     writer = ObjectWriter(gateway.store, mine.bucket, mine.key)
     try:
         reason = await _written(writer, body)
         _check_same_size(body.size, place)
+        if named:  # no other request can mean the upload of one that has no name
+            await run_in_threadpool(_check_first, gateway, caller, place, body.sha256)
         found = None if reason else await run_in_threadpool(writer.finish)
     except BaseException:
         await run_in_threadpool(writer.discard)
@@ -230,7 +154,7 @@ async def _taken(gateway: Gateway, caller: Caller, place: accept.Place, body: _B
         raise
 
 
-async def _written(writer: ObjectWriter, body: _Body) -> str | None:
+async def _written(writer: ObjectWriter, body: FileBody) -> str | None:
     """Write the body; or read it to its end, so that its sender hears the answer: why it is no text."""
     start, reason = b"", None
     async for piece in body:
@@ -244,11 +168,26 @@ async def _written(writer: ObjectWriter, body: _Body) -> str | None:
     return reason or sniff.why_no_text(start)
 
 
-async def _compared(place: accept.Place, body: _Body) -> None:
+async def _compared(place: accept.Place, body: FileBody) -> None:
     """Read the body of a request whose upload was accepted before, to tell another file from the same."""
     async for _ in body:
         pass
     _check_same_size(body.size, place)
+    if place.body_sha256 not in {None, body.sha256}:
+        raise _other_file()
+
+
+def _check_first(gateway: Gateway, caller: Caller, place: accept.Place, sha256: bytes) -> None:
+    """Refuse another file than the first that came whole under this Idempotency-Key, be it at the same time."""
+    with gateway.acting_for(caller.organization_id) as connection:
+        first = accept.name_body(connection, place.upload_id, sha256)
+    if first != sha256:
+        raise _other_file()
+
+
+def _other_file() -> Problem:
+    detail = "the Idempotency-Key was used before, for another file of this name; use a new key for a new file"
+    return Problem(status.HTTP_422_UNPROCESSABLE_CONTENT, "idempotency_key_reused", detail)
 
 
 def _check_same_size(size: int, place: accept.Place) -> None:

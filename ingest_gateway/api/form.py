@@ -28,7 +28,7 @@ class FileInForm:
         if not boundary:
             raise NoForm("the header Content-Type names no boundary")
         self.filename: str | None = None
-        self._found = self._in_file = self._ended = False
+        self.found = self._in_file = self._ended = False
         self._header, self._value = bytearray(), bytearray()
         self._disposition = b""
         self._pieces: list[bytes] = []
@@ -70,7 +70,7 @@ class FileInForm:
         """
         if not self._ended:
             raise NoForm("the form ends before its last boundary")
-        if not self._found:
+        if not self.found:
             raise NoForm("the form has no part `file` with a file in it")
 
     def _part_begins(self) -> None:
@@ -86,9 +86,9 @@ class FileInForm:
         self._in_file = kind == b"form-data" and options.get(b"name") == _FILE
         if not self._in_file:
             return
-        if self._found:
+        if self.found:
             raise FormParserError("the form has two parts `file`; send one file a request")
-        self._found = True
+        self.found = True
         name = options.get(b"filename")
         self.filename = name.decode("utf-8", "replace") if name else None
 

@@ -5,7 +5,9 @@ number of connections. All of that ends here.
 """
 
 import asyncio
+import json
 import ssl
+import sys
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -13,17 +15,27 @@ from typing import Any
 import h11
 import uvicorn
 from fastapi import FastAPI
+from starlette import status
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ingest_gateway import problems
 from ingest_gateway.access.address import is_trusted
+from ingest_gateway.api.edge import CORRELATION_HEADER, SAFETY_HEADERS
+from ingest_gateway.api.heads import MAX_HEAD_BYTES, head_too_large
 from ingest_gateway.gateway import Gateway
 from ingest_gateway.http_settings import GatewayHttp
+from ingest_gateway.problems import Problem
 from rowstream.errors import Fatal
+from rowstream.messages.envelope import correlation_id_of
 from rowstream.runtime.logging import client_logger
 from rowstream.runtime.metrics import REFUSED
 
-_HEAD_BYTES = 32 * 1024
 _LINGER_SECONDS = 5.0
+_NOT_HTTP = Problem(
+    status.HTTP_400_BAD_REQUEST,
+    "not_http",
+    "this is no request of HTTP/1.1 that can be read; a client of TLS speaks to the port that has it",
+)
 
 
 def web_server(gateway: Gateway, app: FastAPI) -> uvicorn.Server:
@@ -44,7 +56,7 @@ def web_server(gateway: Gateway, app: FastAPI) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,  # the edge reads them, and believes only proxies that the settings trust
         lifespan="off",
-        h11_max_incomplete_event_size=_HEAD_BYTES,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_keep_alive=http.keep_alive_seconds,
         timeout_graceful_shutdown=gateway.settings.gateway.shutdown_seconds,
         ssl_context_factory=_tls(http) if http.certificate_file else None,
@@ -122,6 +134,30 @@ class _Connection(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._judge()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - of the server, which knows less than what it handles
+        """Refuse what is no request, as the server does while it handles why, in the form of all other errors."""
+        error = sys.exception()
+        too_large = getattr(error, "error_status_hint", 400) == status.HTTP_431_REQUEST_HEADER_FIELDS_TOO_LARGE
+        problem = head_too_large() if too_large else _NOT_HTTP
+        correlation_id = correlation_id_of(None)
+        body = problems.body_of(
+            problem.status_code, problem.kind, problem.detail, instance="", correlation_id=correlation_id
+        )
+        headers = {
+            **SAFETY_HEADERS,
+            CORRELATION_HEADER: correlation_id,
+            "Content-Type": problems.MEDIA_TYPE,
+            "Connection": "close",
+        }
+        event = h11.Response(
+            status_code=problem.status_code,
+            headers=[(name.encode(), value.encode()) for name, value in headers.items()],
+        )
+        REFUSED.labels(problem.kind).inc()
+        for part in (event, h11.Data(data=json.dumps(body).encode()), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(part) or b"")
+        self.transport.close()
 
     @property
     def _address(self) -> str:

@@ -38,7 +38,10 @@ RecordsOption = Annotated[
 ]
 OpenOption = Annotated[str | None, typer.Option("--max-open-uploads", help="Uploads accepted and not ended, or none.")]
 RequestsOption = Annotated[
-    str | None, typer.Option("--requests-per-minute", help="Of all its keys and people together, or none.")
+    str | None,
+    typer.Option(
+        "--requests-per-minute", help="Of all its keys and people together, or none; counts within half a minute."
+    ),
 ]
 
 

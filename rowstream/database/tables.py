@@ -74,6 +74,11 @@ batch_uploads = Table(
     moment("accepted_at"),
     moment("started_at"),
     moment("completed_at"),
+    Column(
+        "body_sha256",
+        LargeBinary,
+        comment="of the first whole body that came under its Idempotency-Key, where the body is the file",
+    ),
     UniqueConstraint("organization_id", "source", "source_event_id", name="one_upload_an_event"),
     Index("batch_uploads_newest", "organization_id", text("created_at DESC"), text("id DESC")),
     Index("batch_uploads_by_size", "organization_id", "record_type", "size_bytes"),

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-HEAD = "0007"
+HEAD = "0008"
 
 
 def is_migrated(conn: Connection) -> bool:

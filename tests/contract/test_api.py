@@ -250,7 +250,7 @@ class TestConfirm:
 class TestUpload:
     def test_it_is_the_columns_by_name_and_more(self, api: httpx.Client) -> None:
         upload = api.get(f"{UPLOADS_PATH}/{accepted(api)}").json()
-        columns = {column.name for column in batch_uploads.c} - {"s3_bucket", "s3_key"}
+        columns = {column.name for column in batch_uploads.c} - {"s3_bucket", "s3_key", "body_sha256"}
         progress = {"duration_ms", "records_split", "bytes_read", "errors_by_code", "content_sha256", "duplicate_of"}
         assert upload.keys() == columns | progress | {"requested", "undo", "undone_records", "undone_at"}
 
@@ -421,9 +421,9 @@ class TestEdge:
         ("body", "status", "kind"),
         [
             (b"{", 400, "not_json"),
-            (b'"\xff"', 400, "bad_request"),
-            (b"[" * 20_000, 400, "bad_request"),
-            (b"1" * 10_000, 400, "bad_request"),
+            (b'"\xff"', 400, "not_json"),
+            (b"[" * 20_000, 400, "not_json"),
+            (b"1" * 10_000, 400, "not_json"),
             (b"null", 422, "invalid_request"),
             (b'{"record_type": "\\ud800", "filename": "a", "size_bytes": 1}', 422, "unknown_record_type"),
             (

@@ -1,6 +1,7 @@
 """What the gateway does to every request, whatever its path: whom it believes, how long it waits, what it says."""
 
 import asyncio
+import json
 import socket
 import ssl
 import time
@@ -19,6 +20,7 @@ from ingest_gateway.api.sunset import Retirement, headers_for
 from ingest_gateway.settings import GatewaySettings
 from rowstream.errors import Fatal
 from tests import gateways, servers
+from tests.problems import problem
 from tests.servers.certificates import Certificates, make_certificates
 
 UPLOADS_PATH = "/api/v1/batch_uploads"
@@ -210,6 +212,42 @@ class TestHeads:
                 assert answer.status_code == 404
                 assert len(answer.content) < 1_000
 
+    @pytest.mark.parametrize(
+        ("head", "code", "kind"),
+        [
+            (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 60_000, 431, "head_too_large"),
+            (b"GET / HTTP/1.0\r\n" + b"X-Long: x\r\n" * 5_000 + b"\r\n", 431, "head_too_large"),
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "not_http"),
+            (b"GET /healthz HTTP/1.1\r\n\r\n", 400, "not_http"),
+            (b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400, "not_http"),
+        ],
+    )
+    def test_what_is_no_request_is_refused_as_all_else(
+        self, url: str, object_store: servers.Server, head: bytes, code: int, kind: str
+    ) -> None:
+        with served(url, object_store) as address, line_to(address) as line:
+            line.sendall(head)
+            start, body = read_to_end(line).split(b"\r\n\r\n", 1)
+        refusal = json.loads(body)
+        assert start.startswith(b"HTTP/1.1 %d " % code)
+        assert b"content-type: application/problem+json" in start.lower()
+        assert f"x-correlation-id: {refusal['correlation_id']}".encode() in start.lower()
+        assert (refusal["type"], refusal["status"]) == (f"urn:rowstream:problem:{kind}", code)
+
+    @pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key", "Content-Type"])
+    def test_a_header_that_others_may_read_otherwise_comes_once(
+        self, url: str, object_store: servers.Server, name: str
+    ) -> None:
+        with served(url, object_store) as address:
+            answer = httpx.post(address + PRESIGN, headers=[(name, "a"), (name, "b")])
+        assert name in problem(answer, 400, "header_said_twice")["detail"]
+
+    def test_a_body_that_is_encoded_is_not_taken_for_a_file(self, url: str, object_store: servers.Server) -> None:
+        with served(url, object_store) as address:
+            for encoding, code, kind in (("gzip", 415, "body_encoded"), ("identity", 401, "unauthorized")):
+                answer = httpx.post(address + PRESIGN, content=b"a,b\n", headers={"Content-Encoding": encoding})
+                problem(answer, code, kind)
+
 
 class TestPatience:
     """Whoever sends slowly, or without end, is not waited for, and costs nothing."""
@@ -257,7 +295,7 @@ class TestPatience:
     def test_a_head_without_end_is_refused(self, url: str, object_store: servers.Server) -> None:
         with served(url, object_store) as address, line_to(address) as line:
             line.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 200_000)
-            assert read_to_end(line)[:12] in {b"HTTP/1.1 400", b""}
+            assert read_to_end(line)[:12] in {b"HTTP/1.1 431", b""}
 
     def test_too_many_connections_are_closed_and_those_there_are_go_on(
         self, url: str, object_store: servers.Server

@@ -3,7 +3,9 @@
 import itertools
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
@@ -62,8 +64,20 @@ def test_the_same_key_is_the_same_upload(api: httpx.Client, stored: Stored) -> N
     assert again.json()["id"] == first.json()["id"]
     assert len(stored.left(first.json()["id"])) == 1
     problem(send(api, b"a,b,c\n", key), 422, "idempotency_key_reused")
+    problem(send(api, b"a,c\n", key), 422, "idempotency_key_reused")  # as long as the first
     problem(send(api, b"a,b\n", key, filename="other.csv"), 422, "idempotency_key_reused")
     assert stored.content(first.json()["id"]) == b"a,b\n"
+
+
+def test_of_files_that_come_at_once_under_one_key_the_key_stands_for_one(api: httpx.Client, stored: Stored) -> None:
+    for _ in range(5):
+        key, files = str(uuid4()), [b"a,b\n", b"a,c\n"]
+        with ThreadPoolExecutor(len(files)) as pool:
+            first, second = pool.map(partial(send, api, key=key), files)
+        taken, refused, file = (first, second, files[0]) if first.is_success else (second, first, files[1])
+        assert taken.status_code == 202
+        problem(refused, 422, "idempotency_key_reused")
+        assert stored.content(taken.json()["id"]) == file
 
 
 def test_keys_of_the_two_ways_do_not_meet(api: httpx.Client) -> None:
@@ -82,7 +96,8 @@ def test_a_file_that_is_no_text_is_refused_and_not_kept(api: httpx.Client, store
     assert (newest["status"], newest["failure_code"], newest["accepted_at"]) == ("failed", "FMT_002", None)
     assert "PNG" in newest["failure_message"]
     assert stored.left(newest["id"]) == []
-    problem(send(api, b"a,b\n", key), 409, "upload_given_up")
+    problem(send(api, PNG, key), 422, "not_a_table_of_text")  # as before
+    problem(send(api, b"a,b\n", key), 422, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -187,6 +202,14 @@ def test_a_form_must_hold_one_file(
     assert said in problem(answer, 422, "not_a_form")["detail"]
     for upload_id in stored.waiting():
         assert stored.left(upload_id) == []
+
+
+def test_a_form_without_a_file_is_told_so_before_it_is_asked_for_a_name(api: httpx.Client) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="other"\r\n\r\nabc\r\n--x--\r\n'
+    answer = api.post(
+        PATH, params={"record_type": TYPE}, content=body, headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert "no part `file`" in problem(answer, 422, "not_a_form")["detail"]
 
 
 def test_what_a_refused_or_broken_body_left_waiting_can_be_ended(api: httpx.Client, stored: Stored) -> None:

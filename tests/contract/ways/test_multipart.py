@@ -219,7 +219,7 @@ def test_a_file_that_is_no_text_is_refused_and_not_kept(api: httpx.Client, store
     assert stored.left(upload_id) == []
     upload = api.get(f"{ROOT}/{upload_id}").json()
     assert (upload["status"], upload["failure_code"], upload["accepted_at"]) == ("failed", "FMT_002", None)
-    problem(complete(api, upload_id), 409, "upload_given_up")
+    problem(complete(api, upload_id), 422, "not_a_table_of_text")
 
 
 def test_a_part_of_another_size_is_not_taken(api: httpx.Client) -> None:
