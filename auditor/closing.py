@@ -84,5 +84,5 @@ def _count_the_rest(connection: Connection, upload: Upload, *, total: int, rest:
     upload = uploads.add_totals(connection, upload, Totals(unprocessed=rest))
     version = connection.execute(_RAISE_VERSION, {"upload_id": upload.id}).scalar_one()
     upload = replace(upload, version=version)
-    audit_log.note(connection, upload, EVENT, records=total, unprocessed=rest)
+    audit_log.note(connection, upload, EVENT, records=total, never_worked=rest)
     completion.announce(connection, upload)
