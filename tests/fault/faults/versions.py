@@ -46,8 +46,8 @@ def clock_jump(scene: Scene) -> Iterator[str]:
     before = [service.pid for service in processes]
     clock.write_text(f"{jump}\n")
     back = time.monotonic() + _JUMPED_SECONDS
-    # Those that end by it start again by the right clock, however soon: one that is false at a start and put right later
-    # makes libfaketime return from every timed wait at once, or from none for a minute.
+    # Those that end by it start again by the right clock, however soon: where one is false at a start and put right
+    # later, libfaketime lets every timed wait return at once, or none for a minute.
     for service in processes:
         service.extra = {}
     while time.monotonic() < back and any(service.pid in before for service in processes):
