@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.fault.alerts import watched
 from tests.fault.plan import KINDS, plans_from
 from tests.fault.report import table
-from tests.fault.run import Outcome, Run
+from tests.fault.run import SEVERAL, Outcome, Run
 from tests.fault.start import world
 
 
@@ -31,7 +31,7 @@ def main() -> None:
             outcomes.append(run.strike(plan))
             _say(str(outcomes[-1]))
     _say(table(outcomes))
-    sys.exit(any(outcome.violations or not outcome.struck for outcome in outcomes))
+    sys.exit(any(outcome.violations or not outcome.struck or outcome.in_flight < SEVERAL for outcome in outcomes))
 
 
 def _say(line: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from tests.fault.plan import KINDS
-from tests.fault.run import Outcome
+from tests.fault.run import SEVERAL, Outcome
 
 _HEAD = ("kind", "faults", "struck", "two in flight", "recovered median", "recovered max", "violations")
 _NUMBERS = "{:>8}{:>8}{:>15}{:>18}{:>15}{:>12}"
@@ -24,7 +24,7 @@ def _line(name: str, outcomes: Sequence[Outcome]) -> str:
         return ""
     struck = [one for one in outcomes if one.struck]
     seconds = [one.recovery.ended for one in struck] or [0.0]
-    several = sum(one.in_flight > 1 for one in struck)
+    several = sum(one.in_flight >= SEVERAL for one in struck)
     wrong = sum(bool(one.violations) for one in outcomes)
     figures = (len(outcomes), len(struck), several, f"{median(seconds):.1f} s", f"{max(seconds):.1f} s", wrong)
     return f"{name:<24}" + _NUMBERS.format(*figures)

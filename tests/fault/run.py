@@ -11,6 +11,8 @@ from tests.fault.scene import NotStruck, Scene
 from tests.fault.world import World
 
 LONGEST = 240.0
+SEVERAL = 2  # so many uploads are in flight, at least, when a fault strikes
+_LONGER = 4
 _FORGET_EVERY = 8
 
 
@@ -94,7 +96,17 @@ class Run:
         self.fault_free = fault_free(world, plan)
 
     def strike(self, plan: Plan) -> Outcome:
-        """The fault of this plan."""
+        """The fault of this plan.
+
+        Where a quick machine had ended an upload before it struck, it strikes again while longer files are under way.
+        """
+        outcome = self._strike(plan)
+        if outcome.struck and outcome.in_flight < SEVERAL and not outcome.violations:
+            self._world.forget_uploads()  # the same records would be duplicates
+            outcome = self._strike(plan.with_files(_LONGER))
+        return outcome
+
+    def _strike(self, plan: Plan) -> Outcome:
         before, started = self._watch.firing(), time.monotonic()
         outcome = strike(self._world, plan, FAULTS[plan.kind])
         called = unwanted(plan.kind, self._watch.paged(started) - before)

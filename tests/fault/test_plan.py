@@ -46,3 +46,10 @@ def test_one_kind_can_be_asked_for_and_has_the_same_numbers() -> None:
     plans = list(islice(plans_from(17, ["partition"]), 30))
     assert {plan.where for plan in plans} == set(KINDS["partition"])
     assert plans == [plan for plan in map(plan_of, range(17, 17 + 30 * len(KINDS))) if plan.kind == "partition"]
+
+
+def test_longer_files_are_under_way_while_the_same_fault_strikes() -> None:
+    plan = plan_of(33)
+    longer = plan.with_files(4)
+    assert [file.rows for file in longer.files] == [4 * file.rows for file in plan.files]
+    assert (longer.kind, longer.where, longer.nth, longer.share) == (plan.kind, plan.where, plan.nth, plan.share)
