@@ -1,34 +1,11 @@
-"""What `rowstream doctor` looks at: each check is a function that finds something, or raises what to do about it."""
+"""What a check of `rowstream doctor` is: a function that says what it found, or raises what to do about it."""
 
-import http.client
-import os
-import platform
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from urllib.parse import urlsplit
+from pathlib import Path
 
-from rowstream.cli import client
-from rowstream.cli.topics import broker_settings
-from rowstream.database import connection
-from rowstream.database.record_tables import lacking
-from rowstream.database.version import is_migrated
 from rowstream.errors import RowstreamError
-from rowstream.kafka.topics import Topic, topic_partitions, topics_with
-from rowstream.records.registry import announced, record_types
-from rowstream.runtime.settings import KafkaSettings, StorageSettings
-from rowstream.stack import ports
-from rowstream.stack.addresses import Addresses, without_password
-from rowstream.stack.broker import BROKER, PARTITIONS
-from rowstream.stack.object_store import STORAGE
-from rowstream.stack.postgres import DATABASE
-from rowstream.stack.probes import get, waiting_for
-from rowstream.stack.services import process_name
-from rowstream.stack.state_dir import NEEDED_BYTES, StateDir
-from rowstream.storage.s3 import S3Store
-
-_OLDEST_PYTHON = (3, 11)
+from rowstream.stack.state_dir import StateDir
 
 
 class Wrong(Exception):
@@ -52,26 +29,7 @@ class Finding:
 Check = tuple[str, Callable[[], str]]
 
 
-def machine_checks(state: StateDir) -> Iterator[Check]:
-    """What has to be right whether a system runs or not."""
-    yield "python", _python
-    yield "disk", lambda: _disk(state)
-    yield "state folder", lambda: _state_folder(state)
-    yield "record types", _record_types
-
-
-def system_checks(system: Addresses, state: StateDir) -> Iterator[Check]:
-    """What has to be right in a running system; each is named like the part that it looks at."""
-    for service, urls in system.metrics.items():
-        for number, url in enumerate(urls, 1):
-            yield process_name(service, number), partial(_ready, url.removesuffix("/metrics") + "/readyz", state)
-    yield DATABASE, lambda: _database(system.database)
-    yield BROKER, lambda: _broker(broker_settings(system.broker), state.read_json(PARTITIONS))
-    yield STORAGE, lambda: _storage(system)
-    yield "api key", lambda: _api_key(state)
-
-
-def look(check: Check) -> Finding:
+def look(check: Check, state: StateDir) -> Finding:
     """Do one check."""
     name, act = check
     try:
@@ -79,7 +37,7 @@ def look(check: Check) -> Finding:
     except Wrong as wrong:
         return Finding(name, ok=False, found=str(wrong), advice=wrong.advice)
     except RowstreamError as error:
-        return Finding(name, ok=False, found=str(error), advice="see the part's log in the state folder's logs/")
+        return Finding(name, ok=False, found=str(error), advice=_see(state.log_of(name)))
 
 
 def no_system(state: StateDir) -> Finding:
@@ -88,121 +46,11 @@ def no_system(state: StateDir) -> Finding:
     return Finding("system", ok=False, found=f"none runs on {state.path}", advice=advice)
 
 
-def _python() -> str:
-    if sys.version_info < _OLDEST_PYTHON:
-        raise Wrong(platform.python_version(), "install Python 3.11 or later")
-    return platform.python_version()
+def gone(state: StateDir) -> Finding:
+    """What is said when the `rowstream up` that ran here was killed, and its parts with it."""
+    advice = "start `rowstream up` on this folder again: uploads go on where they were"
+    return Finding("system", ok=False, found=f"`rowstream up` on {state.path} ended without clearing up", advice=advice)
 
 
-def _disk(state: StateDir) -> str:
-    there = next(folder for folder in (state.path, *state.path.parents) if folder.exists())
-    free = StateDir(there).free_bytes()
-    found = f"{free / 1e9:.1f} GB free for {state.path}"
-    if free < NEEDED_BYTES:
-        raise Wrong(found, f"make room: {NEEDED_BYTES // 1_000_000} MB are needed, and several times the files' size")
-    return found
-
-
-def _state_folder(state: StateDir) -> str:
-    if not state.path.exists():
-        return f"{state.path}, not there yet; `rowstream up` makes it"
-    if state.path.stat().st_uid != os.geteuid():
-        raise Wrong(f"{state.path} belongs to another user", "run as that user, or give a folder with --state-dir")
-    if mode := state.open_mode():
-        raise Wrong(f"{state.path} can be read by others ({mode:o})", f"chmod 700 {state.path}")
-    return str(state.path)
-
-
-def _record_types() -> str:
-    return ", ".join(f"{one.name} {one.version}" for one in record_types().values()) or "none is installed"
-
-
-def _ready(url: str, state: StateDir) -> str:
-    where = urlsplit(url)
-    port = where.port or 80
-    if stranger := ports.stranger(port, state.holder()):
-        advice = "stop that program; or end `rowstream up` and start it again, for the API with another --port"
-        raise Wrong(f"another program holds {where.netloc}: {stranger}", advice)
-    try:
-        status, body = get(port, where.path)
-    except (OSError, http.client.HTTPException) as error:
-        advice = f"is `rowstream up` still running? its logs: {state.logs}"
-        raise Wrong(f"{where.netloc} does not answer ({error})", advice) from None
-    if status != http.HTTPStatus.OK:
-        raise Wrong(f"not ready, waiting for {waiting_for(body)}", f"mend what it waits for; its log: {state.logs}")
-    return f"ready at {where.netloc}"
-
-
-def _api_key(state: StateDir) -> str:
-    try:
-        # The key of this system, whatever the environment names; it is shown to no other program.
-        with client.api(client.find(state.path, environment={})) as api:
-            api.get("/api/v1/batch_uploads", params={"limit": 1})
-    except client.NoSystem:
-        raise Wrong("cannot be tried while the gateway does not answer", "mend what is wrong with it first") from None
-    except client.NotLetIn as error:
-        advice = "`rowstream org set default --reopen` if it is closed; else start `rowstream up` again: it makes one"
-        raise Wrong(f"the one that the commands show is refused: {error}", advice) from None
-    return "the one that the commands show is let in"
-
-
-def _database(url: str) -> str:
-    engine = connection.make_engine(url, service="doctor", pool_size=1)
-    with connection.retryable_errors(), engine.connect() as conn:
-        migrated = is_migrated(conn)
-        lacks = [lack for one in record_types().values() if (lack := lacking(conn, one))] if migrated else []
-        version = conn.exec_driver_sql("SHOW server_version").scalar()
-    engine.dispose()
-    if not migrated:
-        raise Wrong(f"{without_password(url)} lacks tables of this version", "run `rowstream migrate`")
-    if lacks:
-        advice = "run `rowstream migrate`, which makes what is missing; or put back what was renamed or moved by hand"
-        raise Wrong(f"{'; '.join(lacks)}: its uploads wait", advice)
-    return f"Postgres {version} at {without_password(url)}, migrated"
-
-
-def _broker(broker: KafkaSettings, recorded: Mapping[str, int]) -> str:
-    return judge_topics(topics_with(announced()), topic_partitions(broker), recorded, broker.bootstrap_servers)
-
-
-def judge_topics(wanted: Sequence[Topic], found: Mapping[str, int], recorded: Mapping[str, int], where: str) -> str:
-    """Whether a broker has what is wanted, by the partition counts that were found and those recorded earlier; pure.
-
-    Raises:
-        Wrong: a topic is missing, or has fewer partitions than plans in flight may count on.
-    """
-    if missing := [topic.name for topic in wanted if topic.name not in found]:
-        raise Wrong(
-            f"topics missing at {where}: {', '.join(missing)}", "run `rowstream topics --make`, which makes them"
-        )
-    wrong = [
-        f"{topic.name} has {found[topic.name]} partitions, not {count}"
-        for topic in wanted
-        if found[topic.name] < (count := recorded.get(topic.name, topic.partitions))
-    ]
-    if wrong:
-        raise Wrong("; ".join(wrong), "let running uploads end, then run `rowstream topics --make`")
-    return f"{len(wanted)} topics at {where}"
-
-
-def _storage(system: Addresses) -> str:
-    # The environment's credentials, as the services use them; the embedded store takes any.
-    settings = StorageSettings(
-        **{
-            "access_key_id": "any",
-            "secret_access_key": "any",
-            **_storage_in_environment(),
-            "endpoint_url": system.storage or None,
-            "bucket": system.bucket,
-        }
-    )
-    if not S3Store(settings).bucket_exists(system.bucket):
-        raise Wrong(
-            f"bucket {system.bucket} is not at {system.storage or 'AWS'}", "make the bucket, or correct the setting"
-        )
-    return f"bucket {system.bucket} at {system.storage or 'AWS'}"
-
-
-def _storage_in_environment() -> dict[str, str]:
-    prefix = "ROWSTREAM_STORAGE__"
-    return {name.removeprefix(prefix).lower(): value for name, value in os.environ.items() if name.startswith(prefix)}
+def _see(log: Path) -> str:
+    return f"see {log}" if log.exists() else "see the log of that server"

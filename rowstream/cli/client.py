@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from rowstream.cli.options import WrongUsage
+from rowstream.cli.given_addresses import check_web_url
 from rowstream.errors import Fatal, RowstreamError
 from rowstream.stack import ports
 from rowstream.stack.addresses import Addresses
@@ -60,7 +60,7 @@ def find(state_dir: Path, environment: Mapping[str, str] = os.environ) -> Target
     state = StateDir(state_dir)
     system = Addresses.saved(state)
     if url:
-        _check_url(url)
+        check_web_url("ROWSTREAM_URL", url, "https://rowstream.example")
         if key:
             return Target(url, key)
         if system is None or url != system.gateway:
@@ -75,17 +75,6 @@ def find(state_dir: Path, environment: Mapping[str, str] = os.environ) -> Target
         )
     _check_no_stranger(system.gateway, state)
     return Target(system.gateway, key or system.api_key)
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        fault = "" if parts.scheme in {"http", "https"} else "it has to begin with http:// or https://"
-        fault = fault or ("" if parts.hostname and parts.port != 0 else "it names no host")
-    except ValueError as error:
-        fault = str(error)
-    if fault:
-        raise WrongUsage(f"ROWSTREAM_URL is {url!r}, which is no URL such as https://rowstream.example: {fault}")
 
 
 def _check_no_stranger(gateway: str, state: StateDir) -> None:

@@ -41,6 +41,8 @@ def pause(
 ) -> None:
     """Let an upload rest: no further record of it is begun until it is resumed. To pause it twice does no harm.
 
+    Exits with 1 if it has ended already; an upload that has not may be paused at any moment.
+
     Example: rowstream pause 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f
     """
     with _order(upload_id, "pause", state_dir) as (client, _):
@@ -57,7 +59,9 @@ def pause(
 def resume(
     upload_id: UploadArgument, *, state_dir: StateDirOption = DEFAULT_STATE_DIR, json: JsonOption = False
 ) -> None:
-    """Go on with a paused upload where it was.
+    """Go on with a paused upload where it was. One that is not paused goes on as it did.
+
+    Exits with 1 if it has ended.
 
     Example: rowstream resume 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f
     """
@@ -80,7 +84,8 @@ def cancel(
 ) -> None:
     """End an upload for good: nothing more of it is worked on. Its rejected records can still be got.
 
-    A cancelled upload can be undone later: cancel it again, with --undo.
+    A cancelled upload can be undone later: cancel it again, with --undo. Exits with 1 if the upload has completed, as
+    nothing is left to cancel then; its rows stay.
 
     Example: rowstream cancel 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f --undo
     """

@@ -14,6 +14,7 @@ from rowstream.cli.client import ApiError, api, find
 from rowstream.cli.control import WaitOption
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption, WrongUsage
 from rowstream.cli.output import answer, answer_json, answer_table, note
+from rowstream.cli.uploads import here, known
 from rowstream.cli.words import count, counted, moment
 from rowstream.errors import Fatal
 
@@ -26,6 +27,8 @@ LetterArgument = Annotated[
         metavar="ID", help="The dead letter, as `rowstream dead-letters list` names it.", show_default=False
     ),
 ]
+
+_LIST = "`rowstream dead-letters list` shows them"
 
 
 def list_(
@@ -42,10 +45,10 @@ def list_(
 
     Example: rowstream dead-letters list
     """
-    if upload_id is not None:
-        _need_id(upload_id, "an upload; `rowstream status` lists the newest")
-    with api(find(state_dir)) as client:
+    with known(upload_id), api(find(state_dir)) as client, _fitting(cursor):
         page = asking.dead_letters(client, upload_id, limit, cursor)
+        if upload_id and not page["items"]:
+            asking.upload(client, upload_id)  # none of an upload that there is, or there is no such upload
     if json:
         answer_json(page)
     elif not page["items"]:
@@ -77,7 +80,7 @@ def show(letter_id: LetterArgument, *, state_dir: StateDirOption = DEFAULT_STATE
     for name, value in _details(found):
         answer(f"{name:<12} {value}")
     if found["upload_status"] == "failed" and not found["redriven_at"]:
-        answer(f"when its cause is gone: rowstream dead-letters redrive {found['id']}")
+        answer(f"when its cause is gone: rowstream dead-letters redrive {found['id']}{here(state_dir)}")
 
 
 def redrive(
@@ -94,8 +97,6 @@ def redrive(
     Example: rowstream dead-letters redrive 019c2f6e-5d1b-7cc3-98c4-dc0c0c07398f --wait
     """
     found = _find(letter_id, state_dir)
-    if not json:
-        note(f"redriving upload {found['upload_id']} ({found['filename']})")
     control.again(found["upload_id"], wait=wait, state_dir=state_dir, json=json)
 
 
@@ -106,20 +107,26 @@ def _find(letter_id: str, state_dir: Path) -> "DeadLetter":
 
 @contextmanager
 def _known(letter_id: str) -> Iterator[None]:
-    _need_id(letter_id, "a dead letter; `rowstream dead-letters list` shows them")
+    try:
+        UUID(letter_id)
+    except ValueError:
+        raise WrongUsage(f"{letter_id!r} is no id of a dead letter; {_LIST}") from None
     try:
         yield
     except ApiError as error:
         if error.status != http.HTTPStatus.NOT_FOUND:
             raise
-        raise Fatal(f"there is no dead letter {letter_id}; `rowstream dead-letters list` shows them") from error
+        raise Fatal(f"there is no dead letter {letter_id}; {_LIST}") from error
 
 
-def _need_id(text: str, what: str) -> None:
+@contextmanager
+def _fitting(cursor: str | None) -> Iterator[None]:
     try:
-        UUID(text)
-    except ValueError:
-        raise WrongUsage(f"{text!r} is no id of {what}") from None
+        yield
+    except ApiError as error:
+        if cursor is None or error.status != http.HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise
+        raise WrongUsage(f"--cursor {cursor!r} is no next_cursor of this list; leave it out to begin anew") from error
 
 
 def _details(letter: "DeadLetter") -> list[tuple[str, str]]:

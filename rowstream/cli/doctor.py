@@ -43,15 +43,20 @@ def doctor(
 
 
 def _check_system(state_dir: "Path", *, json: bool) -> bool:
-    from rowstream.cli import checks  # noqa: PLC0415 - every client library there is; only this command needs them
+    # Every client library there is; only this command needs them.
+    from rowstream.cli import checks  # noqa: PLC0415
+    from rowstream.cli.machine_checks import machine_checks  # noqa: PLC0415
+    from rowstream.cli.system_checks import system_checks  # noqa: PLC0415
 
     state = StateDir(state_dir)
     system = Addresses.saved(state)
-    findings = [checks.look(check) for check in checks.machine_checks(state)]
+    findings = [checks.look(check, state) for check in machine_checks(state)]
     if system is None:
         findings.append(checks.no_system(state))
+    elif not state.is_held():
+        findings.append(checks.gone(state))
     else:
-        findings += [checks.look(check) for check in checks.system_checks(system, state)]
+        findings += [checks.look(check, state) for check in system_checks(system, state)]
     _show(findings, json=json)
     return not all(finding.ok for finding in findings)
 

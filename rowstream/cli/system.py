@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rowstream.cli.client import NoSystem
+from rowstream.cli.given_addresses import check_servers
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption
 from rowstream.cli.output import answer, answer_json, note
 from rowstream.cli.starting import StartView, say_ready
@@ -51,6 +52,7 @@ def up(
 
     Example: rowstream up --port 9000
     """
+    check_servers(broker=broker, database=database, storage=storage)
     options = Options(
         state_dir=state_dir, processors=processors, port=port, broker=broker, database=database, storage=storage
     )

@@ -8,6 +8,7 @@ import typer
 from rowstream.cli.client import NoSystem
 from rowstream.cli.options import DEFAULT_STATE_DIR, JsonOption, StateDirOption
 from rowstream.cli.output import answer_json, answer_table, note
+from rowstream.errors import Retryable
 from rowstream.stack.addresses import Addresses
 from rowstream.stack.broker import PARTITIONS
 from rowstream.stack.state_dir import StateDir
@@ -35,7 +36,9 @@ def topics(
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     json: JsonOption = False,
 ) -> None:
-    """Show where the broker's topics differ from what the system wants; exit code 1 if they do.
+    """Show where the broker's topics differ from what the system wants.
+
+    Exits with 1 if they do, and with 2 if the broker does not answer.
 
     More partitions or copies than wanted are no difference. How to reach a broker that wants TLS or a password is read
     from ROWSTREAM_KAFKA__*, as the services read it.
@@ -52,9 +55,16 @@ def topics(
     def compared() -> "list[Comparison]":
         return compare(wanted, look(settings, wanted), replication=replication, partitions=recorded)
 
-    made = create_topics(settings, topics=wanted, partitions=recorded, replication=replication) if make else []
-    changed = mend(settings, compared()) if make else []
-    found = compared()
+    made: list[str] = []
+    changed: list[str] = []
+    try:
+        found = compared()
+    except Retryable as error:
+        raise NoSystem(str(error)) from error
+    if make:
+        made = create_topics(settings, topics=wanted, partitions=recorded, replication=replication)
+        changed = mend(settings, compared())
+        found = compared()
     if json:
         listed = [_as_json(one) for one in found]
         answer_json({"broker": settings.bootstrap_servers, "made": made, "changed": changed, "topics": listed})

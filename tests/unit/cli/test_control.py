@@ -185,9 +185,23 @@ def test_a_list_of_dead_letters_goes_on_where_the_page_before_ended(api: Api) ->
     assert "cursor=abc" in api.asked[1][0]
 
 
-def test_an_empty_list_says_so(api: Api) -> None:
-    api.answers = {"GET /api/v1/dead_letters": [(200, {"items": [], "next_cursor": None})]}
+def test_a_cursor_that_is_none_is_wrong_usage(api: Api) -> None:
+    api.answers = {"GET /api/v1/dead_letters": [(422, {"detail": "cursor is not one"})]}
+    result = api.run("dead-letters", "list", "--cursor", "nonsense")
+    assert result.code == 2
+    assert "'nonsense' is no next_cursor of this list" in result.err
+
+
+def test_an_empty_list_says_so_and_of_whom(api: Api) -> None:
+    api.answers = {
+        "GET /api/v1/dead_letters": [(200, {"items": [], "next_cursor": None})],
+        f"GET {ROOT}/{ID}": [(200, upload()), (404, {"detail": "no"})],
+    }
     assert api.run("dead-letters", "list").out == "nothing was given up on\n"
+    assert api.run("dead-letters", "list", "--upload", ID).out == "nothing was given up on\n"
+    unknown = api.run("dead-letters", "list", "--upload", ID)
+    assert unknown.code == 1
+    assert unknown.err == f"rowstream: there is no upload {ID}; `rowstream status` lists the newest\n"
 
 
 def test_a_dead_letter_is_shown_with_the_way_out(api: Api) -> None:
@@ -206,6 +220,16 @@ def test_to_redrive_is_to_retry_the_upload(api: Api) -> None:
     }
     assert json.loads(api.run("dead-letters", "redrive", LETTER, "--json").out)["attempt"] == 2
     assert [request for request, _ in api.asked][-1] == f"POST {ROOT}/{ID}/retry"
+
+
+def test_nothing_is_said_to_be_redriven_that_is_not(api: Api) -> None:
+    api.answers = {
+        f"GET /api/v1/dead_letters/{LETTER}": [(200, letter())],
+        f"POST {ROOT}/{ID}/retry": [(409, WRONG_STATE)],
+    }
+    refused = api.run("dead-letters", "redrive", LETTER)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.splitlines() == [f"rowstream: {WRONG_STATE['detail']} (HTTP 409)"]
 
 
 @pytest.mark.parametrize("verb", ["show", "redrive"])

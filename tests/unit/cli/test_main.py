@@ -98,3 +98,9 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 def test_no_system_is_said(verb: str, tmp_path: object) -> None:
     result = CliRunner().invoke(command.app, [*verb.split(), "--state-dir", str(tmp_path)], env={})
     assert isinstance(result.exception, NoSystem)
+
+
+def test_a_broker_that_does_not_answer_is_no_difference_of_topics() -> None:
+    result = CliRunner().invoke(command.app, ["topics", "--broker", "127.0.0.1:1"])
+    assert isinstance(result.exception, NoSystem)
+    assert "127.0.0.1:1 does not answer" in str(result.exception)

@@ -66,6 +66,16 @@ def test_the_second_to_lock_is_told_who_was_first(state: StateDir) -> None:
 
 def test_nobody_holds_a_folder_that_was_never_locked(state: StateDir) -> None:
     assert state.holder() is None
+    assert not state.is_held()
+
+
+def test_a_folder_is_held_as_long_as_its_holder_lives(state: StateDir) -> None:
+    with state.lock():
+        assert state.is_held()
+    assert state.holder() == os.getpid()  # this process lives, but has let go
+    assert not state.is_held()
+    state.write("lock", "999999999")
+    assert not state.is_held()
 
 
 def test_too_little_room_is_said_with_numbers(state: StateDir) -> None:
