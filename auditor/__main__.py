@@ -5,7 +5,7 @@ from rowstream.runtime import imports
 # isort: split
 from auditor.service import run
 from auditor.settings import AuditorSettings
-from rowstream.database.connection import AUDITOR_ROLE, make_engine
+from rowstream.database.connection import AUDITOR_ROLE, IDLE_SECONDS, make_engine
 from rowstream.runtime.health import Health
 from rowstream.runtime.service import running
 
@@ -23,6 +23,7 @@ def main() -> None:
             role=AUDITOR_ROLE,
             service="auditor",
             pool_size=max(settings.database.pool_size, _LEAST_POOL),
+            idle_seconds=IDLE_SECONDS,
         )
         run(service, settings, engine)
         engine.dispose()

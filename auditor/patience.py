@@ -15,7 +15,8 @@ from rowstream.runtime.logging import get_logger
 log = get_logger(__name__)
 
 T = TypeVar("T")
-DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+# InternalError is what the driver calls a session that the server ended since its transaction was idle (25P03).
+DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
 _FIRST_SECONDS, _MOST_SECONDS = 0.1, 5.0
 
 

@@ -30,6 +30,8 @@ _RESULTS_A_ROUND = 5_000
 _RECENT_SECONDS = 120.0
 _FIRST_RECENT_SECONDS = 24 * 3_600.0  # the first round looks further back: who knows how long nobody looked
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
+# The transaction that holds the lock is idle while others mend; an auditor that is stopped meanwhile lets go after it.
+_GUARD_MAY_REST = text("SET LOCAL idle_in_transaction_session_timeout = '2min'")
 
 
 class Reconciler:
@@ -66,6 +68,7 @@ class Reconciler:
         with self._engine.begin() as guard:
             if not guard.execute(_TRY_LOCK, {"key": _ONE_AT_A_TIME}).scalar_one():
                 return False
+            guard.execute(_GUARD_MAY_REST)
             self._mend()
         self._recent_seconds = max(_RECENT_SECONDS, 20 * self._settings.reconcile_seconds)
         return True

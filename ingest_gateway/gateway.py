@@ -10,7 +10,14 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
 from ingest_gateway.settings import GatewaySettings
-from rowstream.database.connection import GATEWAY_ROLE, KEYS_ROLE, act_for, make_engine, retryable_errors
+from rowstream.database.connection import (
+    GATEWAY_ROLE,
+    IDLE_SECONDS,
+    KEYS_ROLE,
+    act_for,
+    make_engine,
+    retryable_errors,
+)
 from rowstream.database.key_uses import KeyUses
 from rowstream.runtime.health import Health
 from rowstream.runtime.secrets import SecretsFile
@@ -68,8 +75,8 @@ def open_gateway(settings: GatewaySettings, health: Health) -> Gateway:
     url, size = settings.database.url.get_secret_value(), settings.database.pool_size
     return Gateway(
         settings=settings,
-        engine=make_engine(url, role=GATEWAY_ROLE, service="gateway", pool_size=size),
-        keys=make_engine(url, role=KEYS_ROLE, service="gateway-keys", pool_size=size),
+        engine=make_engine(url, role=GATEWAY_ROLE, service="gateway", pool_size=size, idle_seconds=IDLE_SECONDS),
+        keys=make_engine(url, role=KEYS_ROLE, service="gateway-keys", pool_size=size, idle_seconds=IDLE_SECONDS),
         store=S3Store(settings.storage),
         health=health,
         secrets=SecretsFile(settings.access.secrets_file),

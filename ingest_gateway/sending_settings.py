@@ -20,8 +20,9 @@ class SendingSlice(BaseModel):
     reference_prefix: str = Field(
         "{organization}/",
         max_length=500,
-        description="What the keys of objects that are handed in by name over HTTP begin with; {organization} stands"
-        " for the id of the caller's own. Empty: every organization may name all objects in intake_buckets",
+        description="What the keys of objects that are handed in by name begin with; {organization} stands for the"
+        " id of the organization that they are for. Empty: every organization may name all objects in intake_buckets."
+        " By Kafka it counts where intake_sources names more than one organization",
     )
     answers_keep_seconds: int = Field(
         86_400, ge=60, description="Seconds for which the answer to an Idempotency-Key is given again"

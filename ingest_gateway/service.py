@@ -21,7 +21,7 @@ from ingest_gateway.gateway import Gateway, open_gateway
 from ingest_gateway.relay import Relay
 from ingest_gateway.settings import GatewaySettings
 from ingest_gateway.sources import SourcesFile
-from rowstream.database.connection import RELAY_ROLE, make_engine, retryable_errors
+from rowstream.database.connection import IDLE_SECONDS, RELAY_ROLE, make_engine, retryable_errors
 from rowstream.database.schemas import SchemaTable
 from rowstream.errors import Fatal, Retryable
 from rowstream.kafka.consumer import Consumer
@@ -138,7 +138,7 @@ def _relay(gateway: Gateway, stop: threading.Event) -> None:
     if not _database_came(gateway, stop):
         return
     url = settings.database.url.get_secret_value()
-    engine = make_engine(url, role=RELAY_ROLE, service="gateway-relay", pool_size=2)
+    engine = make_engine(url, role=RELAY_ROLE, service="gateway-relay", pool_size=2, idle_seconds=IDLE_SECONDS)
     relay = Relay(
         engine,
         Producer(settings.kafka),

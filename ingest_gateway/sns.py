@@ -32,7 +32,8 @@ from rowstream.runtime.logging import get_logger
 
 log = get_logger(__name__)
 
-_HOST = re.compile(r"sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+# With a region, as us-gov-west-1: sns.s3.amazonaws.com is the bucket of whoever called one so.
+_HOST = re.compile(r"sns\.[a-z]{2,8}(-[a-z]{2,20}){1,3}-[0-9]{1,2}\.amazonaws\.com(\.cn)?")
 _CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-fA-F]{8,64}\.pem")
 _MOST_BYTES = 65_536
 _FETCH_SECONDS = 5.0

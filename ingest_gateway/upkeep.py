@@ -30,7 +30,7 @@ log = get_logger(__name__)
 DATABASE, STORE = "database", "storage"
 _LOOK_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.5
-_AT_MOST = 100
+_AT_MOST = 20  # in one transaction, which is idle while the store removes what they left
 
 
 def run(gateway: Gateway, stop: threading.Event) -> None:

@@ -5,6 +5,7 @@ transaction, which already acts for the organization.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from rowstream.database.arrival_tables import multipart_uploads
 from rowstream.database.tables import batch_uploads
 from rowstream.runtime.metrics import UPLOADS_FINISHED
 from rowstream.storage.s3 import S3Store
-from rowstream.storage.store import Begun
+from rowstream.storage.store import Begun, ObjectMissing
 
 NEVER_SENT = "S3_004"
 NO_TEXT = "FMT_002"
@@ -80,10 +81,11 @@ def remove(store: S3Store, left: LeftBehind) -> None:
     Raises:
         StoreUnavailable: the store does not answer; do it again.
     """
-    if left.begun:
-        store.parts.drop(left.begun)
-    for key in (left.key, *store.keys_under(left.bucket, f"{left.key}.")):
-        store.delete(left.bucket, key)
+    with suppress(ObjectMissing):  # the bucket is gone, with all that was in it
+        if left.begun:
+            store.parts.drop(left.begun)
+        for key in (left.key, *store.keys_under(left.bucket, f"{left.key}.")):
+            store.delete(left.bucket, key)
 
 
 def _ended_by(connection: Connection, doer: Doer, action: str, upload_id: UUID, code: str, message: str) -> bool:

@@ -15,7 +15,7 @@ from record_processor.service import GROUP, ProcessorService
 from record_processor.settings import ProcessorSettings
 from record_processor.undo import Undoer
 from record_processor.zombies import SERVICE, Patience
-from rowstream.database.connection import PROCESSOR_ROLE, make_engine
+from rowstream.database.connection import IDLE_SECONDS, PROCESSOR_ROLE, make_engine
 from rowstream.database.readiness import until_ready
 from rowstream.errors import Fatal
 from rowstream.kafka.consumer import NO_PART, Consumer
@@ -24,8 +24,6 @@ from rowstream.kafka.topics import CHUNKS
 from rowstream.records import registry
 from rowstream.runtime.health import Health
 from rowstream.runtime.service import running
-
-_IDLE_SECONDS = 30.0  # after which a processor frozen between two statements lets go of what it undoes
 
 
 def main() -> None:
@@ -42,7 +40,8 @@ def _run(settings: ProcessorSettings) -> None:
     health = Health("database", "broker")
     with running("record_processor", settings, health) as service:
         url = settings.database.url.get_secret_value()
-        engine = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=settings.database.pool_size)
+        size = settings.database.pool_size
+        engine = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=size, idle_seconds=IDLE_SECONDS)
         patience = Patience(make_engine(url, service="patience", pool_size=1), settings.processor.lock_patience_seconds)
         schemas = until_ready(engine, health, service.stop)
         if schemas is None:
@@ -57,7 +56,7 @@ def _run(settings: ProcessorSettings) -> None:
             on_revoked=doubt.leave,
             on_left=lambda: health.waiting("broker", NO_PART),
         )
-        aside = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=1, idle_seconds=_IDLE_SECONDS)
+        aside = make_engine(url, role=PROCESSOR_ROLE, service=SERVICE, pool_size=1, idle_seconds=IDLE_SECONDS)
         tasks: list[upkeep.Task] = [Undoer(aside, health).some]
         if registry.announced():
             sweeper = Announcer(aside, Producer(settings.kafka))

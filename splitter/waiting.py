@@ -53,11 +53,13 @@ _REOPEN = text(f"""
     UPDATE upload_splits s SET attempt = u.attempt, epoch = s.epoch + 1, {_REOPENED}
     FROM batch_uploads u WHERE u.id = s.batch_upload_id AND u.status = 'pending' AND s.attempt < u.attempt
 """)  # noqa: S608 - put together from the constant above
+# Of the same attempt: a retry may commit while this waits for its row, and only that row is read anew then.
 _CLOSE_ENDED = text("""
     UPDATE upload_splits s SET holder = NULL, closed_at = clock_timestamp()
     FROM batch_uploads u
     WHERE u.id = s.batch_upload_id AND u.status IN ('cancelled', 'failed')
       AND s.closed_at IS NULL AND (s.lease_until IS NULL OR s.lease_until < clock_timestamp())
+      AND s.attempt <= u.attempt
 """)
 # `closed_at IS NULL` is a partial index.
 _TAKE = text(f"""

@@ -35,6 +35,11 @@ class Bindings:
             pairs.append((pattern, organization))
         return cls(tuple(pairs) or _ALL_FOR_THE_DEFAULT)
 
+    @property
+    def serve_several(self) -> bool:
+        """Whether more than one organization is handed in for, as far as they are called differently."""
+        return len({called for _, called in self.pairs}) > 1
+
     def of(self, source: str) -> tuple[str, ...]:
         """The organizations that a source may hand in for, in the setting's order."""
         return tuple(dict.fromkeys(called for pattern, called in self.pairs if fnmatchcase(source, pattern)))

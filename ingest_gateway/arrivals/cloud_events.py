@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from rowstream.errors import Poison
 from rowstream.messages import codec
@@ -21,10 +21,16 @@ from rowstream.messages.upload_request import UploadRequest
 
 TYPE = "rowstream.upload_requested"
 _STRUCTURED = "application/cloudevents+json"
-_LONGEST = 1_024
+_LONGEST = 1_024  # bytes of UTF-8: two of them, a source and an id, fit into an entry of an index
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
+def _not_too_long(text: str) -> str:
+    if len(text.encode()) > _LONGEST:
+        raise ValueError(f"it has more than {_LONGEST} bytes")
+    return text
+
+
+_Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(_not_too_long)]
 
 _TEXT: TypeAdapter[str] = TypeAdapter(_Text)
 M = TypeVar("M", bound=BaseModel)

@@ -89,7 +89,7 @@ class Intake:
         origin = self._origin(asked)
         if self._done_before(origin):
             return
-        handed, found = self._checked(asked.request)
+        handed, found = self._checked(asked.request, origin.by.organization_id)
         bucket, key = asked.request.bucket, asked.request.key
         with self._gateway.acting_for(origin.by.organization_id) as connection:
             upload_id = accept.take_in(connection, origin, handed, bucket=bucket, key=key, found=found)
@@ -142,11 +142,13 @@ class Intake:
             )
         return chosen
 
-    def _checked(self, request: UploadRequest) -> tuple[accept.Handed, ObjectInfo]:
+    def _checked(self, request: UploadRequest, organization_id: UUID) -> tuple[accept.Handed, ObjectInfo]:
         """What is handed in and the object itself, if both may be taken."""
         registry.check(request.record_type)
         slice_ = self._gateway.settings.gateway
         references.check_place(request, slice_.allowed_buckets, self._gateway.settings.storage.bucket)
+        if self._bindings.serve_several:  # who may hand in for one must not read another's files by naming them
+            references.check_prefix(request, self._gateway.settings.sending.reference_prefix, organization_id)
         found = references.find(self._gateway.store, request, max_bytes=slice_.max_upload_bytes)
         return accept.Handed(record_type=request.record_type, filename=references.filename_of(request)), found
 

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from sqlalchemy.exc import DBAPIError
+
 from ingest_gateway.gateway import Gateway
-from rowstream.database.connection import retryable_errors
+from rowstream.database.connection import is_refusal, retryable_errors
 from rowstream.errors import Poison, Retryable
 from rowstream.kafka.consumer import Consumer
 from rowstream.kafka.dead_letters import put_aside
@@ -93,6 +95,11 @@ class Reader:
                         self._take(message)
                 except Poison as error:
                     done = self._put_aside(message, error)
+                except DBAPIError as error:
+                    if not is_refusal(error):
+                        raise
+                    log.warning("the database refuses a message", reason=type(error.orig).__name__)
+                    done = self._put_aside(message, Poison("it holds what cannot be stored"))
                 except Retryable as error:
                     done = self._hopeless(error, time.monotonic() - begun) and self._put_aside(message, error)
                     log.warning("message waits", reason=str(error))

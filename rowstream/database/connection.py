@@ -34,13 +34,18 @@ _CONNECT = {
 }
 
 
+IDLE_SECONDS = 30.0
+"""What most services take: an auditor, a gateway or a processor that is stopped in a transaction lets go after it."""
+_REFUSALS = ("22", "23", "54")  # classes of SQLSTATE
+
+
 def make_engine(
     url: str, *, role: str | None = None, service: str, pool_size: int = 4, idle_seconds: float | None = None
 ) -> Engine:
     """A pool of connections to `url` (a `postgresql://` address) that act as `role`.
 
     A transaction in which nothing is said for `idle_seconds` is ended by the server: a service that was stopped in the
-    middle of one keeps no row locked for ever.
+    middle of one keeps no row and nothing else locked for ever.
 
     Raises:
         Fatal: the address cannot be read.
@@ -98,7 +103,7 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
         return True
     cause = getattr(error, "orig", None) or error
-    return isinstance(
+    return not is_refusal(error) and isinstance(
         cause,
         psycopg.OperationalError
         | psycopg.InterfaceError
@@ -106,6 +111,15 @@ def is_away(error: BaseException) -> bool:
         | sqlalchemy.exc.TimeoutError
         | sqlalchemy.exc.PendingRollbackError,
     )
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database refuses what it was given, for good: data, constraints, a limit that a value passes.
+
+    Of these the driver counts limits (an index entry that is too long) as operational, like a server that is away.
+    """
+    cause = getattr(error, "orig", None) or error
+    return isinstance(cause, psycopg.Error) and (cause.sqlstate or "").startswith(_REFUSALS)
 
 
 @contextmanager

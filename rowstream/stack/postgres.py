@@ -189,8 +189,8 @@ def _end_predecessor(data: Path) -> None:
         if process.name() == "postgres" and Path(process.cwd()) == data.resolve():
             process.send_signal(signal.SIGQUIT)
             process.wait(timeout=10)
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        pass
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
+        pass  # another user's process, which we may not look at, is no server of ours
     except psutil.TimeoutExpired:
         raise Fatal(f"a server of an earlier run (process {process.pid}) still uses {data}; end it") from None
     lock.unlink(missing_ok=True)

@@ -216,7 +216,7 @@ class Runner:
         if missing is None and self.part.settle:
             try:
                 self.part.settle()
-            except Retryable as error:
+            except (Retryable, OSError) as error:  # a disk that is full now need not be for ever
                 return str(error)
         return missing
 

@@ -10,14 +10,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from auditor import closing
+from auditor.patience import DATABASE_AWAY
 from auditor.reconciler import Reconciler
 from auditor.settings import AuditorSlice
+from rowstream.database.connection import AUDITOR_ROLE
 from rowstream.database.invariants import check
 from rowstream.kafka.topics import UPLOADS
 from rowstream.messages import codec
 from rowstream.messages.upload_accepted import UploadAccepted
 from rowstream.messages.upload_status import UploadStatus
 from rowstream.runtime.health import Health
+from tests.engines import engine_of
 from tests.integration.auditor.scene import Scene
 
 
@@ -62,6 +65,25 @@ def test_lost_results_are_folded_from_the_ledger(scene: Scene, database_url: str
     assert scene.events(upload).count("repaired") == 1
     assert repairs("chunk_results") - before == 1
     assert check(database_url) == []
+
+
+def test_a_round_may_take_longer_than_a_transaction_may_rest(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reconciler, "_mend", lambda _: time.sleep(1.0))
+    with engine_of(database_url, role=AUDITOR_ROLE, service="auditor", idle_seconds=0.3) as engine:
+        assert Reconciler(engine, AuditorSlice(), Health()).round()
+
+
+def test_an_auditor_that_was_stopped_in_a_transaction_has_let_go_and_begins_again(database_url: str) -> None:
+    with engine_of(database_url, role=AUDITOR_ROLE, service="auditor", idle_seconds=0.3) as engine:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT FROM batch_uploads FOR UPDATE"))
+            time.sleep(1.0)
+            with pytest.raises(DATABASE_AWAY):
+                connection.execute(text("SELECT"))
+        with engine.begin() as connection:
+            connection.execute(text("SELECT"))
 
 
 def test_what_may_still_be_on_its_way_is_left_alone(scene: Scene) -> None:

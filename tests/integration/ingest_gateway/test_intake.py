@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import Connection, text
 
+from ingest_gateway import accept
 from ingest_gateway.arrivals.bindings import Bindings
 from ingest_gateway.arrivals.cloud_events import TYPE
 from ingest_gateway.arrivals.intake import GROUP, Intake
@@ -41,11 +43,21 @@ def _stored(object_store: servers.Server) -> None:
 
 @contextmanager
 def taking_in(
-    url: str, bootstrap_servers: str, object_store: servers.Server, *, bound: str = "", **times: float
+    url: str,
+    bootstrap_servers: str,
+    object_store: servers.Server,
+    *,
+    bound: str = "",
+    prefix: str = "",
+    **times: float,
 ) -> Iterator[None]:
-    """An intake that runs in a thread; `bound` says which sources hand in for whom, `times` how long it waits."""
+    """An intake that runs in a thread.
+
+    `bound` says which sources hand in for whom, `prefix` what their keys begin with then, `times` how long it waits.
+    """
     storage = servers.storage_settings(object_store)
     settings = gateways.gateway_settings(url, storage, intake_buckets=servers.BUCKET, max_upload_bytes=1_000)
+    settings.sending.reference_prefix = prefix
     kafka = servers.kafka_settings(bootstrap_servers)
     stop = threading.Event()
     with gateways.opened(settings) as gateway:
@@ -278,6 +290,45 @@ def test_a_source_hands_in_for_none_but_those_it_is_bound_to(
         "6": ["may not"],
         "7": ["'nobody'"],
     }
+
+
+def test_of_several_organizations_none_is_handed_anothers_file(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server
+) -> None:
+    acme, hill = (servers.make_organization(database_url, name) for name in ("acme", "hill"))
+    for place in (acme, hill):
+        servers.store_of(object_store).put(servers.BUCKET, f"{place}/members.csv", io.BytesIO(b"abc"))
+    send(
+        own_broker.address,
+        event("own", {**DATA, "key": f"{acme}/members.csv"}, source="//acme/crm"),
+        event("hills", {**DATA, "key": f"{hill}/members.csv"}, source="//acme/crm"),
+        event("nobodys", source="//acme/crm"),
+        event("missing", {**DATA, "key": f"{acme}/other.csv"}, source="//acme/crm"),
+    )
+    bound = "//acme/*=acme, //hill/*=hill"
+    with taking_in(database_url, own_broker.address, object_store, bound=bound, prefix="{organization}/"):
+        told = {reply.request_id: reply.reason or "" for reply, _ in replies(own_broker.address, 3)}
+    assert rows(database_url) == [("own",)]
+    assert told.keys() == {"hills", "nobodys", "missing"}
+    assert {reason.partition("; ")[2] for reason in told.values()} == {"store the object first, then ask for it"}
+
+
+def test_what_the_database_cannot_store_is_put_aside_and_the_rest_goes_on(
+    database_url: str, own_broker: servers.Server, object_store: servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in = accept.take_in
+
+    def refusing(connection: Connection, origin: accept.Origin, *rest: Any, **named: Any) -> UUID | None:
+        if origin.event_id == "odd":  # as an entry of an index that is too long
+            connection.execute(text("DO $$ BEGIN RAISE SQLSTATE '54000' USING MESSAGE = 'a cell'; END $$"))
+        return take_in(connection, origin, *rest, **named)
+
+    monkeypatch.setattr(accept, "take_in", refusing)
+    send(own_broker.address, event("odd"), event("good"))
+    with taking_in(database_url, own_broker.address, object_store):
+        servers.until(lambda: rows(database_url) == [("good",)], seconds=30)
+    (letter,) = dead_letters(own_broker.address, 1)
+    assert letter["__connect.errors.exception.message"] == "it holds what cannot be stored"
 
 
 def test_a_dead_letter_is_the_message_as_it_came(

@@ -125,6 +125,16 @@ def test_while_the_store_is_away_nothing_is_given_up(
         gateway.store.parts.page(begun)
 
 
+def test_what_lay_in_a_bucket_that_is_gone_is_given_up_all_the_same(
+    api: httpx.Client, gateway: Gateway, database: psycopg.Connection
+) -> None:
+    upload_id, _ = begun_in_parts(api, gateway, database)
+    age(database, upload_id, PARTS_SECONDS + 1)
+    database.execute("UPDATE batch_uploads SET s3_bucket = 'gone' WHERE id = %s", (upload_id,))
+    assert upkeep.sweep(gateway) == 1
+    assert status(api, upload_id) == "failed"
+
+
 def test_parts_that_no_upload_knows_of_are_dropped_once_they_are_old(gateway: Gateway) -> None:
     ours, others = (
         Begun(bucket=servers.BUCKET, key=key, id=gateway.store.parts.begin(servers.BUCKET, key))

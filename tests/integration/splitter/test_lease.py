@@ -20,7 +20,7 @@ from splitter.lease import Lease, LeaseLost
 from splitter.limits import Limits
 from splitter.plan import Plan, make_plan
 from splitter.settings import SplitterSlice
-from splitter.waiting import enqueue
+from splitter.waiting import enqueue, tidy
 from tests.engines import engine_of
 from tests.servers import until
 from tests.uploads import TRACE, Uploads
@@ -310,3 +310,27 @@ def test_a_splitter_frozen_inside_a_write_keeps_nobody_from_the_upload_for_long(
         with pytest.raises(LeaseLost):
             lease.beat()
         connection.invalidate()
+
+
+def test_who_closes_what_has_failed_does_not_close_what_is_retried_at_that_moment(
+    uploads: Uploads, engine: Engine
+) -> None:
+    (upload,) = waiting(uploads, engine)
+    uploads.change(upload, status="failed")  # nobody has closed it yet
+    with ThreadPoolExecutor() as threads:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT FROM upload_splits FOR UPDATE"))
+            tidying = threads.submit(tidy, engine)
+            until(lambda: waits_for_a_row(uploads), what="who closes to wait for the row")
+            uploads.change(upload, status="pending", attempt=2)
+            enqueue(connection, upload)
+        tidying.result(10)
+    row = uploads.split(upload)
+    assert row is not None
+    assert (row.attempt, row.closed_at) == (2, None)
+    assert take(engine) is not None
+
+
+def waits_for_a_row(uploads: Uploads) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%upload_splits%'"
+    return bool(uploads.execute(query)[0][0])

@@ -1,6 +1,7 @@
 """The supervisor with small stand-ins for the parts: real processes, real signals."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -225,16 +226,18 @@ def test_a_part_is_prepared_and_settled_at_each_start_and_settling_may_take_seve
         settled.append(1)
         if len(settled) == 1:
             raise Retryable("the broker still thinks")
+        if len(settled) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     async def scene() -> None:
         part = yard.part("broker", prepare=lambda: prepared.append(1), settle=settle)
         async with yard.supervised([part]):
-            assert (len(prepared), len(settled)) == (1, 2)
+            assert (len(prepared), len(settled)) == (1, 3)
             pid = yard.pid("broker")
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
             await until(lambda: len([event for event in yard.events if isinstance(event, Ready)]) == 2)
-            assert (len(prepared), len(settled)) == (2, 3)
+            assert (len(prepared), len(settled)) == (2, 4)
 
     asyncio.run(scene())
 

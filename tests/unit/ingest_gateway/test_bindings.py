@@ -28,6 +28,12 @@ def test_a_source_hands_in_for_those_it_is_bound_to(said: str, source: str, orga
     assert Bindings.read(said).of(source) == organizations
 
 
+def test_whether_several_organizations_are_served() -> None:
+    assert not Bindings.read("").serve_several
+    assert not Bindings.read("//crm/*=acme, //hr/*=acme").serve_several
+    assert Bindings.read("//crm/*=acme, //hr/*=hill").serve_several
+
+
 @pytest.mark.parametrize("said", ["acme", "=acme", "//crm/*=", "//crm/*=acme, x", " = "])
 def test_a_setting_that_says_something_else_is_told(said: str) -> None:
     with pytest.raises(Fatal, match="ROWSTREAM_GATEWAY__INTAKE_SOURCES"):

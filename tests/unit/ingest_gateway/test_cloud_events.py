@@ -73,6 +73,13 @@ def test_what_may_be_left_out_may_be_left_out() -> None:
     assert asked.request == UploadRequest(record_type="t", bucket="b", key="k")
 
 
+@pytest.mark.parametrize("name", ["id", "source"])
+def test_an_attribute_is_as_long_as_an_index_takes_it(name: str) -> None:
+    assert read(structured(**{name: "\u20ac" * 341}))  # 1,023 bytes
+    with pytest.raises(BadRequest, match="more than 1024 bytes"):
+        read(structured(**{name: "\u20ac" * 342}))
+
+
 def test_what_is_not_known_is_ignored() -> None:
     assert read(structured(data={**DATA, "more": 1}, subject="x", dataschema="y")).request == REQUEST
 
