@@ -1,5 +1,6 @@
 """The death of one part in the middle of an upload, on a whole system, and what must be so afterwards."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,9 +30,10 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 _ROWS = 16_000
+_SEEDS = itertools.count(1_000)  # a test that is run again has other records, or they would be duplicates
 
 
-def an_upload_survives(part: str, system: System, folder: Path, hand_in: Callable[[Path], str], *, seed: int) -> None:
+def an_upload_survives(part: str, system: System, folder: Path, hand_in: Callable[[Path], str]) -> None:
     """Kill a part under an upload: it comes back alone, and the upload ends as it would have.
 
     Args:
@@ -39,11 +41,10 @@ def an_upload_survives(part: str, system: System, folder: Path, hand_in: Callabl
         system: started with SETTINGS.
         folder: for the file.
         hand_in: hands the file in, and gives the upload's id.
-        seed: of the file's records; one that nobody else uses in this database.
     """
     file, truth = folder / "members.csv", folder / "truth.jsonl"
     with file.open("wb") as output, truth.open("w") as planted:
-        write_sample(registry.find(RECORD_TYPE), _ROWS, output=output, truth=planted, seed=seed)
+        write_sample(registry.find(RECORD_TYPE), _ROWS, output=output, truth=planted, seed=next(_SEEDS))
     others = _stable_processes(system)
 
     upload_id = hand_in(file)

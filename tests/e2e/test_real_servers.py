@@ -119,7 +119,7 @@ def test_an_upload_survives_the_death_of(part: str, system: System, place: Path,
         upload_id: str = json.loads(sent.out)["id"]
         return upload_id
 
-    an_upload_survives(part, system, tmp_path, hand_in, seed=10 + SERVICES.index(part))
+    an_upload_survives(part, system, tmp_path, hand_in)
 
 
 def test_at_rest_no_group_of_readers_has_a_lag(system: System, place: Path, tmp_path: Path) -> None:
